@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -24,6 +25,18 @@ class Credentials(BaseModel):
     service_token: SecretStr
     api_key: SecretStr
     tenant: str
+
+    def save(self, path: Path) -> None:
+        """Write the secrets in clear, readable by the owner alone."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clear = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self.model_dump().items()
+        }
+        draft = path.with_suffix(".tmp")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(clear, file, indent=2)
+        draft.replace(path)
 
 
 def credentials_path() -> Path:

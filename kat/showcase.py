@@ -1,0 +1,156 @@
+"""A handful of real prompts through a running platform, and what each cost and saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+import httpx
+from rich.table import Table
+
+_REQUEST_SECONDS: Final = 300
+_RATED_SECONDS: Final = 60
+_POLL_SECONDS: Final = 0.2
+_MILLION: Final = 1_000_000
+
+
+class ShowcaseFailed(Exception):
+    """A prompt was not answered, or its usage never reached metering."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    text: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    task: str | None = None
+    """The task class, where the prompt is of one that the introduction article measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    prompt: Prompt
+    answer: dict[str, Any]
+    """The response of the OpenAI API."""
+    seconds: float
+    rated: dict[str, Any]
+    """What metering makes of the request: its cost and its savings."""
+
+
+PROMPTS: Final = (
+    Prompt("What is the capital of France?"),
+    Prompt("你好！请用一句话介绍一下你自己。"),
+    Prompt("A train drives 60 km at 30 km/h and returns at 20 km/h. What is its average speed for the whole trip?"),
+    Prompt(
+        "Complete this function.\n\ndef has_close_elements(numbers: list[float], threshold: float) -> bool:\n"
+        '    """Are any two of the numbers closer to each other than the threshold?"""\n',
+        task="humaneval",
+    ),
+    Prompt("不要思考，直接告诉我：水在标准大气压下的沸点是多少摄氏度？"),
+    Prompt("请一步一步仔细推理：小明有12个苹果，给了小红三分之一，又买了5个，他现在有几个苹果？"),
+    Prompt("Is 91 a prime number?", {"reasoning_effort": "high"}),
+)
+
+
+def run(
+    *, predictor_url: str, metering_url: str, api_key: str, model: str, done: Callable[[Prompt], None] = lambda _: None
+) -> list[Outcome]:
+    """Send the prompts at once and wait until metering has rated each.
+
+    Raises ShowcaseFailed, naming the prompt.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"}
+    with (
+        httpx.Client(base_url=predictor_url, headers=headers, timeout=_REQUEST_SECONDS) as predictor,
+        httpx.Client(base_url=metering_url, headers=headers, timeout=30) as metering,
+        ThreadPoolExecutor(len(PROMPTS)) as pool,
+    ):
+        futures = [pool.submit(_one, predictor, metering, prompt, model) for prompt in PROMPTS]
+        for future in as_completed(futures):
+            done(future.result().prompt)
+        return [future.result() for future in futures]
+
+
+def _one(predictor: httpx.Client, metering: httpx.Client, prompt: Prompt, model: str) -> Outcome:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt.text}],
+        "max_tokens": 160,
+        "seed": 1,
+        **({"metadata": {"task": prompt.task}} if prompt.task else {}),
+        **prompt.parameters,
+    }
+    started = time.monotonic()
+    try:
+        response = predictor.post("/v1/chat/completions", json=body)
+        seconds = time.monotonic() - started
+        if response.is_error:
+            raise ShowcaseFailed(f"{prompt.text!r}: {response.status_code} {response.text}")
+        answer = response.json()
+        rated = _rated(metering, event_id=answer["id"].removeprefix("chatcmpl-"))
+    except httpx.TransportError as error:
+        raise ShowcaseFailed(f"{prompt.text!r}: {error!r}") from error
+    return Outcome(prompt, answer, seconds, rated)
+
+
+def _rated(metering: httpx.Client, event_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + _RATED_SECONDS
+    while True:
+        response = metering.get(f"/v1/requests/{event_id}")
+        if response.status_code == httpx.codes.OK:
+            rated: dict[str, Any] = response.json()
+            return rated
+        if response.status_code != httpx.codes.NOT_FOUND or time.monotonic() > deadline:
+            raise ShowcaseFailed(f"usage of {event_id} is not in metering: {response.status_code} {response.text}")
+        time.sleep(_POLL_SECONDS)
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    """Money per million such requests: a single one costs a fraction of a cent's thousandth."""
+    view = Table(
+        title="What each prompt cost, and saved against the baseline",
+        caption=_caption(outcomes),
+        caption_justify="left",
+    )
+    view.add_column("Prompt", max_width=34, no_wrap=True, overflow="ellipsis")
+    view.add_column("Mode")
+    view.add_column("Chosen by")
+    for heading in ("Judge", "Think", "Answer"):
+        view.add_column(heading, justify="right")
+    view.add_column("Seconds", justify="right")
+    for heading in ("Cost", "Saved L1", "Saved L2"):
+        view.add_column(heading, justify="right")
+    for outcome in outcomes:
+        segments, rated = outcome.answer["usage"]["kat_segments"], outcome.rated
+        view.add_row(
+            outcome.prompt.text.splitlines()[-1 if outcome.prompt.task else 0].strip(),
+            f"think-{outcome.answer['kat']['mode']}",
+            outcome.answer["kat"]["mode_source"],
+            *(str(segments[segment]) for segment in ("judge", "think", "answer")),
+            f"{outcome.seconds:.1f}",
+            _per_million(rated["cost"]),
+            _saving(rated["savings"]["L1"]),
+            _saving(rated["savings"]["L2"]),
+        )
+    return view
+
+
+def _per_million(amount: str | None) -> str:
+    return "unpriced" if amount is None else f"{Decimal(amount) * _MILLION:.2f}"
+
+
+def _saving(saving: dict[str, Any]) -> str:
+    label = {"cited": " ᶜ", "measured": " ᵐ"}.get(saving["label"], "")
+    return _per_million(saving["amount"]) + label
+
+
+def _caption(outcomes: list[Outcome]) -> str:
+    rated = outcomes[0].rated
+    return (
+        f"{rated['currency']} per million such requests. Baseline: {rated['baseline']['name']}. "
+        "L1: our tokens at the baseline's price. L2: the baseline's own tokens where a ratio is known "
+        "(ᶜ cited from the introduction article, ᵐ measured), otherwise no token saving is claimed."
+    )

@@ -1,0 +1,163 @@
+"""`kat up`: the whole platform on one machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import click
+import httpx
+from rich.console import Console
+
+from kat import showcase
+from kat.home import kat_home
+from kat.platform import AlreadyRunning, Options, Platform, sole_user_of_home
+from kat.processes import Part, PartFailed
+
+_WATCH_SECONDS: Final = 1.0
+_RESTARTS: Final = 3
+_RESTART_WINDOW_SECONDS: Final = 60.0
+
+
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM. A BaseException, as KeyboardInterrupt is: no handler of errors may take it for one."""
+
+
+@click.command(short_help="Run the whole platform on this machine, until Ctrl-C.")
+@click.option("--model", default="default", show_default=True, help="A checkpoint folder or a hub id.")
+@click.option("--predictor-port", default=8080, show_default=True, help="Where taken, a free one is used.")
+@click.option("--metering-port", default=8090, show_default=True, help="Where taken, a free one is used.")
+@click.option("--check", is_flag=True, help="Stop after the prompts; exit 0 when all worked.")
+def up(model: str, predictor_port: int, metering_port: int, *, check: bool) -> None:
+    """Start embedded Postgres, metering and the predictor, send real prompts, print what they cost and saved.
+
+    Then serve until Ctrl-C. State is kept in KAT_HOME (~/.kat).
+    """
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    options = Options(model=model, predictor_port=predictor_port, metering_port=metering_port)
+    try:
+        with sole_user_of_home(), _signals_stop():
+            _run(console, options, check=check)
+    except (AlreadyRunning, PartFailed, showcase.ShowcaseFailed, httpx.HTTPError) as error:
+        raise click.ClickException(f"{error}\nlogs: {kat_home() / 'logs'}") from error
+
+
+def _run(console: Console, options: Options, *, check: bool) -> None:
+    progress = _Progress(console)
+    platform = Platform(options, say=progress.step)
+    try:
+        with progress:
+            platform.start()
+            model = _served_model(platform)
+            progress.step(f"sending {len(showcase.PROMPTS)} prompts to {model}")
+            outcomes = showcase.run(
+                predictor_url=platform.predictor_url,
+                metering_url=platform.metering_url,
+                api_key=platform.api_key.get_secret_value(),
+                model=model,
+                done=lambda prompt: progress.step(f"answered: {prompt.text.splitlines()[0]}"),
+            )
+        console.print(showcase.table(outcomes))
+        if check:
+            console.print("[green]All parts work.[/green]")
+            return
+        _print_addresses(console, platform, model)
+        _watch(console, platform)
+    except _Stopped:
+        console.print()
+    finally:
+        with progress:
+            platform.stop()
+    if not check:
+        console.print("Stopped.")
+
+
+def _served_model(platform: Platform) -> str:
+    headers = {"Authorization": f"Bearer {platform.api_key.get_secret_value()}"}
+    models = httpx.get(f"{platform.predictor_url}/v1/models", headers=headers, timeout=30).raise_for_status().json()
+    name: str = models["data"][0]["id"]
+    return name
+
+
+def _print_addresses(console: Console, platform: Platform, model: str) -> None:
+    key = platform.api_key.get_secret_value()
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 * 23?"}}], "max_tokens": 200}}'
+    console.print(
+        f"\nOpenAI API   {platform.predictor_url}/v1\n"
+        f"Metrics      {platform.predictor_url}/metrics  {platform.metering_url}/metrics\n"
+        f"Metering     {platform.metering_url}\n"
+        f"API key      {key}\n\nTry it:\n",
+        highlight=False,
+    )
+    # Plain, so that a wrapped line can still be copied.
+    click.echo(
+        f"curl {platform.predictor_url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f"-H 'Content-Type: application/json' -d '{body}'\n\n"
+        "kat usage; kat savings; kat export      (in another terminal)\nCtrl-C stops everything."
+    )
+
+
+def _watch(console: Console, platform: Platform) -> None:
+    """Restart a part that died, unless it keeps dying. Returns only by an exception."""
+    restarts: dict[str, list[float]] = {}
+    while True:
+        threading.Event().wait(_WATCH_SECONDS)
+        for part in platform.dead_parts():
+            recent = [at for at in restarts.get(part.name, []) if time.monotonic() - at < _RESTART_WINDOW_SECONDS]
+            if len(recent) >= _RESTARTS:
+                raise PartFailed(f"{part.name} died {len(recent) + 1} times within a minute:\n{part.log_tail()}")
+            restarts[part.name] = [*recent, time.monotonic()]
+            _restart(console, part)
+
+
+def _restart(console: Console, part: Part) -> None:
+    console.print(f"[yellow]{part.name} died; starting it again[/yellow]")
+    part.start()
+
+
+class _Progress:
+    """One line that changes on a terminal; a line for each step elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("starting")
+        self._last = ""
+
+    def step(self, text: str) -> None:
+        text = text.strip()
+        if not text or text == self._last:
+            return
+        self._last = text
+        if self._console.is_terminal:
+            self._status.update(text[: self._console.width - 4])
+        else:
+            self._console.print(f"… {text}", highlight=False, markup=False)
+
+    def __enter__(self) -> None:
+        if self._console.is_terminal:
+            self._status.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+
+@contextmanager
+def _signals_stop() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into _Stopped; further ones are ignored while everything stops."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_IGN)
+        raise _Stopped
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
