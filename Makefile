@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EXTRAS := --extra predictor --extra metering --extra local --extra dev
 BIN := .venv/bin
-CODE := kat predictor metering bench tests
+CODE := kat predictor metering bench tests tools
 
 .DEFAULT_GOAL := help
 .PHONY: help install up check test unit lint fmt type generate verify bench clean
@@ -50,6 +50,12 @@ fmt: install ## Format and mend what can be mended
 
 type: install ## Check the types, strictly
 	$(BIN)/mypy
+
+generate: install ## Write what is generated from the code: docs/reference.md
+	$(BIN)/python tools/reference.py
+
+verify: install ## Check that generated files are fresh
+	$(BIN)/python tools/reference.py --check
 
 bench: install ## Run every benchmark
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

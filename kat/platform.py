@@ -42,8 +42,16 @@ class Options:
 class Platform:
     """Starts the parts in order and stops them in the opposite one, so that the predictor can drain into metering."""
 
-    def __init__(self, options: Options, *, say: Callable[[str], None] = lambda _line: None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        say: Callable[[str], None] = lambda _step: None,
+        log: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        """Prepare, start nothing. `say` is told each step, `log` the latest line of a part's log while it starts."""
         self._say = say
+        self._log = log
         known = load_credentials()
         metering_port = port_or_free(options.metering_port)
         predictor_port = port_or_free(options.predictor_port)
@@ -90,14 +98,14 @@ class Platform:
         """Start everything and wait until it serves. Raises PartFailed; what was started is then still running."""
         self._say("starting Postgres and metering")
         self.metering.start()
-        self.metering.wait_ready(timeout=_METERING_READY_SECONDS, progress=self._say)
+        self.metering.wait_ready(timeout=_METERING_READY_SECONDS, progress=self._log)
         self._say("creating the tenant and its API key")
         with self.admin() as client:
             self._ensure_tenant(client)
         self._keep_credentials()
         self._say("starting the predictor")
         self.predictor.start()
-        self.predictor.wait_ready(timeout=_PREDICTOR_READY_SECONDS, progress=self._say)
+        self.predictor.wait_ready(timeout=_PREDICTOR_READY_SECONDS, progress=self._log)
 
     def stop(self) -> None:
         for part in (self.predictor, self.metering):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -55,7 +55,7 @@ PROMPTS: Final = (
 )
 
 
-def run(
+async def run(
     *, predictor_url: str, metering_url: str, api_key: str, model: str, done: Callable[[Prompt], None] = lambda _: None
 ) -> list[Outcome]:
     """Send the prompts at once and wait until metering has rated each.
@@ -63,18 +63,23 @@ def run(
     Raises ShowcaseFailed, naming the prompt.
     """
     headers = {"Authorization": f"Bearer {api_key}"}
-    with (
-        httpx.Client(base_url=predictor_url, headers=headers, timeout=_REQUEST_SECONDS) as predictor,
-        httpx.Client(base_url=metering_url, headers=headers, timeout=30) as metering,
-        ThreadPoolExecutor(len(PROMPTS)) as pool,
+    async with (
+        httpx.AsyncClient(base_url=predictor_url, headers=headers, timeout=_REQUEST_SECONDS) as predictor,
+        httpx.AsyncClient(base_url=metering_url, headers=headers, timeout=30) as metering,
     ):
-        futures = [pool.submit(_one, predictor, metering, prompt, model) for prompt in PROMPTS]
-        for future in as_completed(futures):
-            done(future.result().prompt)
-        return [future.result() for future in futures]
+
+        async def one(prompt: Prompt) -> Outcome:
+            try:
+                outcome = await _outcome(predictor, metering, prompt, model)
+            except httpx.TransportError as error:
+                raise ShowcaseFailed(f"{prompt.text!r}: {error!r}") from error
+            done(prompt)
+            return outcome
+
+        return await asyncio.gather(*map(one, PROMPTS))
 
 
-def _one(predictor: httpx.Client, metering: httpx.Client, prompt: Prompt, model: str) -> Outcome:
+async def _outcome(predictor: httpx.AsyncClient, metering: httpx.AsyncClient, prompt: Prompt, model: str) -> Outcome:
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt.text}],
@@ -84,28 +89,25 @@ def _one(predictor: httpx.Client, metering: httpx.Client, prompt: Prompt, model:
         **prompt.parameters,
     }
     started = time.monotonic()
-    try:
-        response = predictor.post("/v1/chat/completions", json=body)
-        seconds = time.monotonic() - started
-        if response.is_error:
-            raise ShowcaseFailed(f"{prompt.text!r}: {response.status_code} {response.text}")
-        answer = response.json()
-        rated = _rated(metering, event_id=answer["id"].removeprefix("chatcmpl-"))
-    except httpx.TransportError as error:
-        raise ShowcaseFailed(f"{prompt.text!r}: {error!r}") from error
+    response = await predictor.post("/v1/chat/completions", json=body)
+    seconds = time.monotonic() - started
+    if response.is_error:
+        raise ShowcaseFailed(f"{prompt.text!r}: {response.status_code} {response.text}")
+    answer = response.json()
+    rated = await _rated(metering, event_id=answer["id"].removeprefix("chatcmpl-"))
     return Outcome(prompt, answer, seconds, rated)
 
 
-def _rated(metering: httpx.Client, event_id: str) -> dict[str, Any]:
+async def _rated(metering: httpx.AsyncClient, event_id: str) -> dict[str, Any]:
     deadline = time.monotonic() + _RATED_SECONDS
     while True:
-        response = metering.get(f"/v1/requests/{event_id}")
+        response = await metering.get(f"/v1/requests/{event_id}")
         if response.status_code == httpx.codes.OK:
             rated: dict[str, Any] = response.json()
             return rated
         if response.status_code != httpx.codes.NOT_FOUND or time.monotonic() > deadline:
             raise ShowcaseFailed(f"usage of {event_id} is not in metering: {response.status_code} {response.text}")
-        time.sleep(_POLL_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def table(outcomes: list[Outcome]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import sys
 import threading
@@ -14,6 +16,7 @@ from typing import Final
 import click
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from kat import showcase
 from kat.home import kat_home
@@ -23,6 +26,8 @@ from kat.processes import Part, PartFailed
 _WATCH_SECONDS: Final = 1.0
 _RESTARTS: Final = 3
 _RESTART_WINDOW_SECONDS: Final = 60.0
+_DETAIL_SECONDS: Final = 5.0
+_LOG_FRAME: Final = {"event", "level", "logger", "timestamp"}
 
 
 class _Stopped(BaseException):
@@ -50,18 +55,20 @@ def up(model: str, predictor_port: int, metering_port: int, *, check: bool) -> N
 
 def _run(console: Console, options: Options, *, check: bool) -> None:
     progress = _Progress(console)
-    platform = Platform(options, say=progress.step)
+    platform = Platform(options, say=progress.step, log=progress.log)
     try:
         with progress:
             platform.start()
             model = _served_model(platform)
             progress.step(f"sending {len(showcase.PROMPTS)} prompts to {model}")
-            outcomes = showcase.run(
-                predictor_url=platform.predictor_url,
-                metering_url=platform.metering_url,
-                api_key=platform.api_key.get_secret_value(),
-                model=model,
-                done=lambda prompt: progress.step(f"answered: {prompt.text.splitlines()[0]}"),
+            outcomes = asyncio.run(
+                showcase.run(
+                    predictor_url=platform.predictor_url,
+                    metering_url=platform.metering_url,
+                    api_key=platform.api_key.get_secret_value(),
+                    model=model,
+                    done=lambda prompt: progress.step(f"answered: {prompt.text.splitlines()[0]}"),
+                )
             )
         console.print(showcase.table(outcomes))
         if check:
@@ -70,6 +77,8 @@ def _run(console: Console, options: Options, *, check: bool) -> None:
         _print_addresses(console, platform, model)
         _watch(console, platform)
     except _Stopped:
+        if check:
+            raise click.ClickException("stopped before everything was checked") from None
         console.print()
     finally:
         with progress:
@@ -122,22 +131,27 @@ def _restart(console: Console, part: Part) -> None:
 
 
 class _Progress:
-    """One line that changes on a terminal; a line for each step elsewhere."""
+    """One line that changes on a terminal; a line for each step, and now and then for what a part logs, elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("starting")
-        self._last = ""
+        self._detail = ""
+        self._detail_at = 0.0
 
     def step(self, text: str) -> None:
-        text = text.strip()
-        if not text or text == self._last:
-            return
-        self._last = text
         if self._console.is_terminal:
-            self._status.update(text[: self._console.width - 4])
+            self._status.update(escape(text))
         else:
             self._console.print(f"… {text}", highlight=False, markup=False)
+
+    def log(self, line: str) -> None:
+        """Show what a part logs while it starts."""
+        text = _readable(line)
+        quiet = not self._console.is_terminal and time.monotonic() - self._detail_at < _DETAIL_SECONDS
+        if text and text != self._detail and not quiet:
+            self._detail, self._detail_at = text, time.monotonic()
+            self.step(text[: self._console.width - 4])
 
     def __enter__(self) -> None:
         if self._console.is_terminal:
@@ -145,6 +159,19 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._status.stop()
+
+
+def _readable(line: str) -> str:
+    """A log line as people read it: the event and its fields, without time, level and logger."""
+    text = line.rpartition("\r")[2].strip()
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(record, dict):
+        return text
+    fields = {name: value for name, value in record.items() if name not in _LOG_FRAME}
+    return " ".join([str(record.get("event", "")), *(f"{name}={value}" for name, value in fields.items())])
 
 
 @contextmanager

@@ -21,6 +21,8 @@ class Sampling:
     """Draw from these alone."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """Added to the logits, by token id, before anything else is done with them."""
+    json_schema: str | None = None
+    """A JSON schema, as text, that the generated text as a whole obeys. Engines with `supports_json_schema` only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Engine(Protocol):
     @property
     def max_model_len(self) -> int:
         """Prompt and completion tokens together, at most."""
+        ...
+
+    @property
+    def supports_json_schema(self) -> bool:
+        """Whether `Sampling.json_schema` is honoured; otherwise `generate` raises ValueError for it."""
         ...
 
     @property

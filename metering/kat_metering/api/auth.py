@@ -1,0 +1,113 @@
+"""Who calls, and what they may do. Every check of credentials is here.
+
+A route takes one of `Admin`, `Service` or `Reader` as a parameter:
+
+    @router.get("/v1/usage")
+    def usage(identity: Reader, services: WithServices, tenant: str | None = None):
+        with reading(services.engine, identity.sees(tenant)) as connection: ...
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Engine, select
+
+from kat.directory import KEY_PREFIX, hash_api_key
+from kat_metering.api.services import Services, WithServices
+from kat_metering.errors import ForbiddenError, UnauthenticatedError
+from kat_metering.store.tables import api_key
+
+
+class Role(StrEnum):
+    ADMIN = "admin"
+    SERVICE = "service"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose credentials came with a request."""
+
+    role: Role
+    tenant: str | None = None
+    """The tenant of the key; None for an administrator and for a predictor."""
+
+    def sees(self, asked: str | None) -> str | None:
+        """The tenant whose rows the answer is about: the one asked for; a tenant's own by default; None is all.
+
+        Raises ForbiddenError when a tenant asks for another.
+        """
+        if self.tenant is None:
+            return asked
+        if asked is not None and asked != self.tenant:
+            raise ForbiddenError("This key sees its own tenant only.")
+        return self.tenant
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise UnauthenticatedError("Send the header 'Authorization: Bearer <token>'.")
+    return token
+
+
+def _same(given: str, expected: str) -> bool:
+    # Hashes of equal length: the time of the comparison tells nothing of the token, not even its length.
+    return hmac.compare_digest(hash_api_key(given), hash_api_key(expected))
+
+
+def _tenant_of(engine: Engine, key: str, now: datetime) -> str | None:
+    """The tenant of a key that is neither unknown, revoked nor expired."""
+    sha256 = hash_api_key(key)
+    with engine.connect() as connection:
+        row = connection.execute(
+            select(api_key.c.sha256, api_key.c.tenant_id, api_key.c.expires_at, api_key.c.revoked_at).where(
+                api_key.c.sha256 == sha256
+            )
+        ).one_or_none()
+    if row is None or not hmac.compare_digest(row.sha256, sha256) or row.revoked_at is not None:
+        return None
+    if row.expires_at is not None and row.expires_at <= now:
+        return None
+    return str(row.tenant_id)
+
+
+async def identify(request: Request, services: Services) -> Identity:
+    """Whose token came with the request. Raises UnauthenticatedError."""
+    token = _bearer(request)
+    is_admin = _same(token, services.settings.admin_token.get_secret_value())
+    is_service = _same(token, services.settings.service_token.get_secret_value())
+    if is_admin:
+        return Identity(Role.ADMIN)
+    if is_service:
+        return Identity(Role.SERVICE)
+    if token.startswith(KEY_PREFIX):
+        tenant = await run_in_threadpool(_tenant_of, services.engine, token, services.clock())
+        if tenant is not None:
+            return Identity(Role.TENANT, tenant)
+    raise UnauthenticatedError("The token is unknown, revoked or expired.")
+
+
+def _require(*roles: Role) -> Callable[[Request, Services], Coroutine[Any, Any, Identity]]:
+    async def dependency(request: Request, services: WithServices) -> Identity:
+        identity = await identify(request, services)
+        if identity.role not in roles:
+            raise ForbiddenError(f"This needs the credentials of: {', '.join(roles)}.")
+        return identity
+
+    return dependency
+
+
+Admin = Annotated[Identity, Depends(_require(Role.ADMIN))]
+Service = Annotated[Identity, Depends(_require(Role.SERVICE))]
+Reader = Annotated[Identity, Depends(_require(Role.ADMIN, Role.TENANT))]
+"""An administrator, who sees every tenant, or a tenant, who sees itself."""

@@ -1,0 +1,81 @@
+"""Where tenants stand in their monthly budgets. Months are calendar months in UTC."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from kat.directory import Budget, BudgetState
+from kat_metering.errors import MeteringError
+from kat_metering.money import plain
+from kat_metering.periods import Window
+from kat_metering.prices import Price, PriceBook, UsageLine
+from kat_metering.rollup import read_state
+from kat_metering.savings_report import Dimension
+from kat_metering.store.price_rows import load_prices
+from kat_metering.usage import UsageQuery, hourly_usage
+
+
+def budget_state(*, monthly: Decimal, spent: Decimal, think_off_at: Decimal) -> BudgetState:
+    """The state after spending so much of a budget. A budget of 0 is exhausted from the start."""
+    if spent >= monthly:
+        return BudgetState.EXHAUSTED
+    if spent >= monthly * think_off_at:
+        return BudgetState.THINK_OFF
+    return BudgetState.OK
+
+
+def budget(*, monthly: Decimal, spent: Decimal, think_off_at: Decimal, currency: str) -> Budget:
+    return Budget(
+        monthly=Decimal(plain(monthly)),
+        currency=currency,
+        spent=Decimal(plain(spent)),
+        think_off_at=Decimal(plain(think_off_at)),
+        state=budget_state(monthly=monthly, spent=spent, think_off_at=think_off_at),
+    )
+
+
+@dataclass(slots=True)
+class Spending:
+    """What each tenant spent this month. Computed once for each state of the roll-up: predictors ask every few seconds.
+
+    Usage without a price is not in it.
+    """
+
+    currency: str
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _key: tuple[object, ...] | None = None
+    _spent: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def this_month(self, connection: Connection, now: datetime) -> Mapping[str, Decimal]:
+        """Cost by tenant; tenants that used nothing are missing.
+
+        Raises MeteringError where prices are in another currency than budgets.
+        """
+        window = Window.month(f"{now:%Y-%m}")
+        prices = load_prices(connection)
+        key = (window, read_state(connection).revision, tuple(prices))
+        with self._lock:
+            if key == self._key:
+                return self._spent
+        spent = _spent(connection, window, prices, self.currency)
+        with self._lock:
+            self._key, self._spent = key, spent
+        return spent
+
+
+def _spent(connection: Connection, window: Window, prices: list[Price], currency: str) -> dict[str, Decimal]:
+    book = PriceBook(prices)
+    if book.currency not in {None, currency}:
+        raise MeteringError(f"Prices are in {book.currency}, budgets in {currency}: set KAT_CURRENCY.")
+    lines: dict[str, list[UsageLine]] = defaultdict(list)
+    query = UsageQuery(window, tenant=None, group_by=(Dimension.TENANT,))
+    for group, requests in hourly_usage(connection, query, book.boundaries):
+        lines[str(group.tenant)].append(requests.usage)
+    return {tenant: book.rate(usage).cost for tenant, usage in lines.items()}

@@ -1,0 +1,81 @@
+"""`kat metering`: run the service, migrate its database, build the roll-up again."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+import click
+import uvicorn
+from pydantic import ValidationError
+
+from kat_metering.errors import MeteringError
+from kat_metering.logs import configure_logs
+from kat_metering.main import create_app, open_store
+from kat_metering.rollup import rebuild as rebuild_rollup
+from kat_metering.settings import Settings, StoreSettings
+from kat_metering.store.schema import upgrade_schema
+
+_GRACE_SECONDS = 10
+_AnySettings = TypeVar("_AnySettings", bound=StoreSettings)
+
+
+def _load(kind: type[_AnySettings]) -> _AnySettings:
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = (f"KAT_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors())
+        raise click.ClickException("; ".join(problems)) from None
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+@click.group()
+def metering() -> None:
+    """Keep each tenant's usage, and tell what it cost and saved."""
+    configure_logs()
+
+
+@metering.command()
+def serve() -> None:
+    """Run the service. Its settings are environment variables, KAT_ADMIN_TOKEN and KAT_SERVICE_TOKEN above all."""
+    settings = _load(Settings)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops in order, then raises the signal once more: being told to stop is no failure.
+        signal.signal(stop, _leave)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.metering_host,
+        port=settings.metering_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+@metering.command()
+def migrate() -> None:
+    """Bring the database's schema to this version."""
+    settings = _load(StoreSettings)
+    try:
+        with open_store(settings, join=True) as engine:
+            upgrade_schema(engine)
+    except MeteringError as error:
+        raise click.ClickException(error.detail) from error
+    click.echo("The schema is up to date.")
+
+
+@metering.command()
+def rebuild() -> None:
+    """Compute the hourly roll-up again from the usage events. The service may go on running."""
+    settings = _load(StoreSettings)
+    try:
+        with open_store(settings, join=True) as engine:
+            state = rebuild_rollup(engine)
+    except MeteringError as error:
+        raise click.ClickException(error.detail) from error
+    click.echo(f"The roll-up is rebuilt; it holds what was acknowledged before {state.as_of.isoformat()}.")

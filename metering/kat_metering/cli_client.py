@@ -1,0 +1,76 @@
+"""How the commands reach metering: where it is, with which credentials, and what its errors look like on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from kat.home import Credentials, credentials_path, load_credentials
+
+_TIMEOUT: Final = httpx.Timeout(60, connect=5)
+_EXPORT_TIMEOUT: Final = httpx.Timeout(None, connect=5)
+"""An export is written to the end before its first byte comes."""
+
+
+@contextmanager
+def metering(url: str | None, token: str | None) -> Iterator[httpx.Client]:
+    """A client of metering: the one given, else the platform of this machine. Its failures become ClickExceptions."""
+    base, secret = _where(url, token)
+    headers = {"Authorization": f"Bearer {secret.get_secret_value()}"}
+    try:
+        with httpx.Client(base_url=base, headers=headers, timeout=_TIMEOUT) as client:
+            yield client
+    except httpx.TimeoutException as error:
+        raise click.ClickException(f"metering at {base} took too long to answer") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise click.ClickException(f"no answer from metering at {base}: {error}") from error
+
+
+def get(client: httpx.Client, path: str, params: dict[str, str | None]) -> Any:
+    """The JSON of a GET; parameters that are None are left out."""
+    return checked(client.get(path, params={name: value for name, value in params.items() if value is not None})).json()
+
+
+@contextmanager
+def streamed(client: httpx.Client, path: str, params: dict[str, str]) -> Iterator[httpx.Response]:
+    with client.stream("GET", path, params=params, timeout=_EXPORT_TIMEOUT) as response:
+        if response.is_error:
+            response.read()
+        yield checked(response)
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response, unless it is an error: then a ClickException with metering's own words."""
+    if not response.is_error:
+        return response
+    try:
+        problem = response.json()
+        said = str(problem.get("detail") or problem["title"])
+        details = [f"{each['field']}: {each['message']}" for each in problem.get("errors") or []]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said, details = response.reason_phrase, []
+    raise click.ClickException("; ".join([f"{said} ({response.status_code})", *details]))
+
+
+def _where(url: str | None, token: str | None) -> tuple[str, SecretStr]:
+    if url is not None and token is not None:
+        return url, SecretStr(token)
+    here = _of_this_machine()
+    if url is not None and (here is None or here.metering_url != url):
+        # The token of this machine's platform is nobody else's business.
+        raise click.ClickException("KAT_METERING_URL is set: set KAT_ADMIN_TOKEN or KAT_API_KEY too")
+    if here is None:
+        raise click.ClickException("no platform here: run `kat up`, or set KAT_METERING_URL and KAT_ADMIN_TOKEN")
+    return here.metering_url, here.admin_token if token is None else SecretStr(token)
+
+
+def _of_this_machine() -> Credentials | None:
+    try:
+        return load_credentials()
+    except (ValidationError, OSError) as error:
+        raise click.ClickException(f"{credentials_path()} cannot be read; remove it and run `kat up`") from error

@@ -1,0 +1,58 @@
+"""The Prometheus metrics of metering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LAG_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600, 21_600, 86_400)
+"""Seconds: from the outbox's usual second to a day of outage."""
+
+
+class Metrics:
+    """One instance a service, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        events = Counter(
+            "kat_metering_events",
+            "Usage events received, by what became of them.",
+            ["result"],
+            registry=self.registry,
+        )
+        # All three exist from the start, so that a rate is right from the first event on.
+        self._new, self._duplicate, self._rejected = (
+            events.labels(result) for result in ("new", "duplicate", "rejected")
+        )
+        self._ingest_lag = Histogram(
+            "kat_metering_ingest_lag_seconds",
+            "From the end of a request to the commit of its usage event.",
+            buckets=_LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self._as_of: datetime | None = None
+        Gauge(
+            "kat_metering_rollup_lag_seconds",
+            "Age of the moment up to which every acknowledged event is in the roll-up. NaN before the first pass.",
+            registry=self.registry,
+        ).set_function(self._rollup_lag)
+
+    def ingested(self, *, new: int, duplicate: int, rejected: int, lags: Iterable[float]) -> None:
+        """Count one committed delivery; `lags` are seconds from the end of each request to the commit."""
+        self._new.inc(new)
+        self._duplicate.inc(duplicate)
+        self._rejected.inc(rejected)
+        for lag in lags:
+            # A predictor's clock may run ahead of ours.
+            self._ingest_lag.observe(max(0.0, lag))
+
+    def rolled_up(self, as_of: datetime) -> None:
+        self._as_of = as_of
+
+    def _rollup_lag(self) -> float:
+        if self._as_of is None:
+            return float("nan")
+        return max(0.0, (datetime.now(UTC) - self._as_of).total_seconds())

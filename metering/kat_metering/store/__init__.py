@@ -1,0 +1,1 @@
+"""What metering keeps in Postgres, and how it gets there."""

@@ -1,0 +1,1 @@
+"""Alembic's folder. The schema of tables.py, step by step."""

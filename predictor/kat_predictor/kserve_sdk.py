@@ -1,0 +1,15 @@
+"""KServe's SDK. At its import it parses the command line of the process; ours is none of its business."""
+
+from __future__ import annotations
+
+import sys
+
+_argv = sys.argv
+sys.argv = sys.argv[:1]
+try:
+    from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
+    from kserve.model_server import app
+finally:
+    sys.argv = _argv
+
+__all__ = ["InferOutput", "InferRequest", "InferResponse", "Model", "ModelServer", "app"]

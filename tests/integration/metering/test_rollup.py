@@ -1,0 +1,241 @@
+"""The roll-up says what the events say, in whatever order they come and however many roll up."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
+
+from kat.usage_event import Mode, ModeSource, Segment, UsageEvent, new_event_id
+from kat_metering.ingest import store
+from kat_metering.intake import Bounds, read_delivery
+from kat_metering.rollup import RollUpState, read_state, rebuild, roll_up
+from kat_metering.store.tables import NO_API_KEY, rollup_state, usage_event, usage_hourly
+from tests.fakes.usage_events import a_delivery, an_event
+
+CatchUp = Callable[[], RollUpState]
+KEY = ("hour", "tenant", "project", "api_key_id", "model", "mode", "mode_source", "status", "task", "prompt_bucket")
+SUMS = ("requests", *Segment, "engine_seconds")
+NOW = datetime.now(UTC)
+
+
+def store_events(engine: Engine, *events: dict[str, Any]) -> int:
+    bounds = Bounds(max_age=timedelta(days=400), max_ahead=timedelta(days=1))
+    return store(engine, read_delivery(a_delivery(*events), now=NOW, bounds=bounds)).new
+
+
+def insert_event(connection: Connection, event: dict[str, Any]) -> None:
+    """Store an event in a transaction of the test's own."""
+    valid = UsageEvent.model_validate(event)
+    connection.execute(
+        insert(usage_event).values(
+            id=valid.id,
+            occurred_at=valid.time,
+            source=valid.source,
+            task="",
+            **valid.data.model_dump(exclude={"tokens"}),
+            **valid.data.tokens.model_dump(),
+        )
+    )
+
+
+def rolled_up(engine: Engine) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(usage_hourly)).mappings().all()
+    return {tuple(row[name] for name in KEY): tuple(row[name] for name in SUMS) for row in rows}
+
+
+def bucket(prompt: int) -> str:
+    bounds = [(256, "0-255"), (1024, "256-1023"), (4096, "1024-4095")]
+    return next((name for bound, name in bounds if prompt < bound), "4096+")
+
+
+def expected(events: list[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The roll-up, computed in the plainest way."""
+    groups: dict[tuple[Any, ...], list[UsageEvent]] = defaultdict(list)
+    for event in (UsageEvent.model_validate(each) for each in events):
+        usage = event.data
+        hour = event.time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        groups[
+            hour, usage.tenant, usage.project, usage.api_key_id or NO_API_KEY, usage.model, usage.mode,
+            usage.mode_source, usage.status, usage.labels.get("task", ""), bucket(usage.tokens.prompt_total),
+        ].append(event)  # fmt: skip
+    return {
+        key: (
+            len(group),
+            *(sum(getattr(event.data.tokens, segment) for event in group) for segment in Segment),
+            sum((Decimal(repr(event.data.engine_seconds)) for event in group), Decimal(0)),
+        )
+        for key, group in groups.items()
+    }
+
+
+def various_events(seed: int, count: int) -> list[dict[str, Any]]:
+    """Events of the last three days that differ in everything the roll-up is keyed by."""
+    chance = random.Random(seed)
+    keys = [None, str(UUID(int=7)), str(UUID(int=8))]
+    return [
+        an_event(
+            at=NOW - timedelta(seconds=chance.uniform(0, 3 * 86_400)),
+            tenant=chance.choice(["acme", "globex", "a,b", "红"]),
+            project=chance.choice(["default", "search"]),
+            api_key_id=chance.choice(keys),
+            model=chance.choice(["KAT-V1-40B", "smollm2-135m"]),
+            mode=chance.choice(list(Mode)),
+            mode_source=chance.choice(list(ModeSource)),
+            status=chance.choice(["ok", "length", "aborted", "error"]),
+            tokens={
+                "prompt": chance.choice([0, 255, 256, 1_000, 4_095, 4_096, 100_000]),
+                "prompt_cached": chance.choice([0, 0, 1, 24]),
+                "judge": chance.randrange(60),
+                "think": chance.randrange(9_000),
+                "answer": chance.randrange(900),
+                "control": chance.randrange(13),
+            },
+            labels={"task": chance.choice(["humaneval", "aime2024"])} if chance.random() < 0.7 else {},
+            engine_seconds=round(chance.uniform(0, 30), 6),
+        )
+        for _ in range(count)
+    ]
+
+
+def test_the_rollup_equals_the_events_row_by_row(engine: Engine, catch_up: CatchUp) -> None:
+    events = various_events(seed=1, count=3_000)
+    for start in range(0, len(events), 500):
+        store_events(engine, *events[start : start + 500])
+        roll_up(engine)
+    catch_up()
+    assert rolled_up(engine) == expected(events)
+
+
+def test_late_events_join_hours_that_were_rolled_up_before(engine: Engine, catch_up: CatchUp) -> None:
+    early, late = an_event(at=NOW - timedelta(days=40)), an_event(at=NOW - timedelta(days=40))
+    store_events(engine, early)
+    catch_up()
+    store_events(engine, late)
+    catch_up()
+    assert rolled_up(engine) == expected([early, late])
+
+
+def test_an_event_whose_transaction_commits_late_is_not_passed_over(engine: Engine, catch_up: CatchUp) -> None:
+    slow, fast = an_event(at=NOW - timedelta(hours=30)), an_event(at=NOW - timedelta(hours=10))
+    with engine.begin() as connection:
+        insert_event(connection, slow)
+        store_events(engine, fast)
+        meanwhile = roll_up(engine)
+    with engine.connect() as connection:
+        stored = connection.execute(select(usage_event.c.stored_at).where(usage_event.c.id == UUID(fast["id"])))
+        assert meanwhile.as_of <= stored.scalar_one()
+    catch_up()
+    assert rolled_up(engine) == expected([slow, fast])
+
+
+def test_as_of_is_not_reached_while_an_acknowledged_event_is_missing(engine: Engine, catch_up: CatchUp) -> None:
+    catch_up()
+    with engine.begin() as connection:
+        insert_event(connection, an_event())
+        store_events(engine, an_event())
+        acknowledged_at = datetime.now(UTC)
+        assert roll_up(engine).as_of < acknowledged_at
+    assert catch_up().as_of >= acknowledged_at
+
+
+def test_two_services_rolling_up_during_ingest_count_everything_once(engine: Engine, catch_up: CatchUp) -> None:
+    events = various_events(seed=2, count=1_200)
+    errors: list[Exception] = []
+    done = threading.Event()
+
+    def keep_rolling_up() -> None:
+        try:
+            while not done.is_set():
+                roll_up(engine)
+        except Exception as error:  # noqa: BLE001 - a thread's error must reach the test
+            errors.append(error)
+
+    def send(part: list[dict[str, Any]]) -> None:
+        try:
+            for start in range(0, len(part), 25):
+                store_events(engine, *part[start : start + 25])
+        except Exception as error:  # noqa: BLE001 - a thread's error must reach the test
+            errors.append(error)
+
+    rollers = [threading.Thread(target=keep_rolling_up) for _ in range(2)]
+    senders = [threading.Thread(target=send, args=(events[i::3],)) for i in range(3)]
+    for thread in (*rollers, *senders):
+        thread.start()
+    for thread in senders:
+        thread.join()
+    done.set()
+    for thread in rollers:
+        thread.join()
+    assert errors == []
+    catch_up()
+    assert rolled_up(engine) == expected(events)
+
+
+def test_while_another_service_rolls_up_a_pass_only_looks(engine: Engine, catch_up: CatchUp) -> None:
+    before = catch_up()
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x6B61_7403})
+        store_events(engine, an_event())
+        assert roll_up(engine).revision == before.revision
+    assert rolled_up(engine) == {}
+
+
+def test_rebuilding_repairs_whatever_happened_to_the_rollup(engine: Engine, catch_up: CatchUp) -> None:
+    events = various_events(seed=3, count=400)
+    store_events(engine, *events)
+    before = catch_up()
+    with engine.begin() as connection:
+        connection.execute(update(usage_hourly).values(think=usage_hourly.c.think + 1))
+        connection.execute(delete(usage_hourly).where(usage_hourly.c.tenant == "acme"))
+    assert rebuild(engine).revision > before.revision
+    assert rolled_up(engine) == expected(events)
+
+
+def test_a_restored_dump_is_noticed_and_rolled_up_again(engine: Engine, catch_up: CatchUp) -> None:
+    # In another server transactions are numbered anew: the watermark of the dump lies in its far future.
+    events = [an_event(at=NOW - timedelta(hours=n)) for n in range(4)]
+    store_events(engine, *events)
+    with engine.begin() as connection:
+        connection.execute(update(rollup_state).values(next_xid=text("'1000000000000'::xid8")))
+        connection.execute(update(usage_event).values(stored_xid=text("'999999999999'::xid8")))
+    roll_up(engine)
+    assert rolled_up(engine) == expected(events)
+    later = an_event()
+    store_events(engine, later)
+    catch_up()
+    assert rolled_up(engine) == expected([*events, later])
+
+
+def test_a_pass_without_news_changes_nothing(engine: Engine, catch_up: CatchUp) -> None:
+    store_events(engine, an_event())
+    before = catch_up()
+    assert catch_up().revision == before.revision
+    with engine.connect() as connection:
+        assert read_state(connection).revision == before.revision
+
+
+@pytest.mark.parametrize("letter", ["\N{CJK UNIFIED IDEOGRAPH-20000}", "x"])
+def test_names_of_the_greatest_length_are_rolled_up(engine: Engine, catch_up: CatchUp, letter: str) -> None:
+    # More bytes than an index of Postgres takes in one entry, and hard to compress.
+    chance = random.Random(4)
+    names = ["".join(chr(ord(letter) + chance.randrange(100)) for _ in range(200)) for _ in range(3)]
+    event = an_event(
+        tenant=names[0],
+        project=names[1],
+        model=names[2],
+        api_key_id=str(new_event_id()),
+        labels={"task": names[0][:80]},
+    )
+    assert store_events(engine, event) == 1
+    catch_up()
+    assert rolled_up(engine) == expected([event])

@@ -1,0 +1,51 @@
+"""vLLM's processes when the predictor is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+from tests.fakes.conditions import until
+
+PARENT = """
+import multiprocessing, time
+from kat_predictor.engines.vllm_parent import watch
+
+def child():
+    watch()
+    print(multiprocessing.current_process().pid, flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123 - shorter
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_a_process_of_vllm_ends_when_its_parent_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent:
+        child = int(parent.stdout.readline())
+        assert is_alive(child)
+        os.kill(parent.pid, signal.SIGKILL)
+        await until(lambda: not is_alive(child), seconds=10)
+
+
+def test_vllm_finds_the_watch_in_the_distribution() -> None:
+    [plugin] = [plugin for plugin in entry_points(group="vllm.general_plugins") if plugin.name == "kat_parent"]
+    from kat_predictor.engines.vllm_parent import watch  # noqa: PLC0415 - beside what it is compared with
+
+    assert plugin.load() is watch

@@ -1,0 +1,81 @@
+"""A model small enough to be made anew in every test process, and a tokenizer that writes every byte."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from kat_predictor.engines.forward import Forward
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think_on>"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level: 256 tokens of one byte each, a few longer ones, and the special tokens above."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate(alphabet)}
+    merges = [("t", "h"), ("th", "e"), ("a", "n"), ("Ġ", "a")]
+    for left, right in merges:
+        vocabulary[left + right] = len(vocabulary)
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # not typed there
+        tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+
+
+@pytest.fixture(scope="session")
+def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """Two layers of Qwen2, the family of KAT-V1-40B, with random weights."""
+    torch.manual_seed(20250705)
+    torch.set_num_threads(1)  # there is too little work here to share it out, and other tests run beside this one
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        # Far from nought, so that the likeliest token is likeliest by a margin that no rounding crosses.
+        initializer_range=0.5,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    made = Qwen2ForCausalLM(config)
+    made.train(mode=False)
+    return made
+
+
+@pytest.fixture(scope="session")
+def forward(model: PreTrainedModel) -> Forward:
+    return Forward(model)
+
+
+@pytest.fixture(scope="session")
+def reference(model: PreTrainedModel) -> Callable[[list[int], int], list[int]]:
+    """Greedy decoding the plain way: the whole sequence computed again for each token, no cache, no batch."""
+
+    def decode(prompt: list[int], count: int) -> list[int]:
+        tokens = list(prompt)
+        with torch.inference_mode():
+            for _ in range(count):
+                tokens.append(int(model(torch.tensor([tokens]), use_cache=False).logits[0, -1].argmax()))
+        return tokens[len(prompt) :]
+
+    return decode
+
+
+@pytest.fixture
+def prompts() -> Callable[[int], list[int]]:
+    """Random prompts of a given length, the same in every run."""
+    source = random.Random(7)
+    return lambda length: [source.randrange(256) for _ in range(length)]
