@@ -58,8 +58,7 @@ def _report(command: Command) -> Command:
         click.option("--from", "start", help="Date, or time on a whole hour. Default: the first of this month."),
         click.option("--to", "end", help="Exclusive. Default: the end of this hour."),
         click.option(
-            "--by",
-            "group_by",
+            "--group-by",
             default="tenant,model,mode",
             show_default=True,
             help="Some of tenant,day,mode,mode_source,model,project,key,task,status.",

@@ -72,9 +72,16 @@ def store(engine: Engine, intake: Intake) -> Receipt:
 
 def _store(connection: psycopg.Connection[Any], intake: Intake) -> Receipt:
     unique = {event.id: event for _, event in intake.events}
-    with connection.transaction(), connection.cursor() as cursor:
-        new = _insert(cursor, list(unique.values()))
-        _bury(cursor, intake.rejections)
+    try:
+        with connection.cursor() as cursor:
+            new = _insert(cursor, list(unique.values()))
+            _bury(cursor, intake.rejections)
+        # Not a block of `connection.transaction()`: inside an open transaction that would be a savepoint, no commit.
+        connection.commit()
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
     return Receipt(new, len(intake.events) - new, intake.rejections)
 
 

@@ -29,7 +29,7 @@ class RequestSaving(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    savings: Money | None
+    amount: Money | None
     baseline_cost: Money | None
     ratio: float | None
     """Baseline tokens assumed for each of ours."""
@@ -125,7 +125,7 @@ def _saving(comparison: Comparison, requests: Requests) -> RequestSaving:
     result = comparison.compare(requests)
     if isinstance(result, Excluded):
         return RequestSaving(
-            savings=None,
+            amount=None,
             baseline_cost=None,
             ratio=None,
             label=None,
@@ -134,7 +134,7 @@ def _saving(comparison: Comparison, requests: Requests) -> RequestSaving:
         )
     saving = saving_of([result])
     return RequestSaving(
-        savings=saving.savings,
+        amount=saving.savings,
         baseline_cost=saving.baseline_cost,
         ratio=float(result.ratio),
         label=saving.token_basis,

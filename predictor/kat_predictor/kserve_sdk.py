@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import sys
+import warnings
+
+from fastapi.exceptions import FastAPIDeprecationWarning
+
+# KServe's answers use a class that FastAPI has deprecated: nothing that whoever runs this server could change.
+warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning, module=r"kserve\.")
 
 _argv = sys.argv
 sys.argv = sys.argv[:1]

@@ -1,12 +1,14 @@
 """One running platform for a session of tests, started as `kat up` starts it."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kat.platform import Options, Platform
+from tests.fakes.folders import database_folder
 
 MODELS = Path(os.environ.get("KAT_TEST_MODEL_CACHE") or Path.home() / ".cache/kat-serving-tests/models")
 """Converted checkpoints outlive the state folders of the tests."""
@@ -18,10 +20,21 @@ def platform_env() -> dict[str, str]:
     return {"KAT_MODEL_CACHE": str(MODELS), "KAT_DIRECTORY_REFRESH_SECONDS": "0.5"}
 
 
+@pytest.fixture
+def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty KAT_HOME of the test's own."""
+    with tempfile.TemporaryDirectory(prefix="kat-e2e-", dir=database_folder()) as folder:
+        monkeypatch.setenv("KAT_HOME", folder)
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory, platform_env: dict[str, str]) -> Iterator[Platform]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KAT_HOME", str(tmp_path_factory.mktemp("kat-home")))
+def platform(platform_env: dict[str, str]) -> Iterator[Platform]:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="kat-e2e-", dir=database_folder()) as folder,
+    ):
+        patch.setenv("KAT_HOME", folder)
         running = Platform(Options(predictor_port=0, metering_port=0, env=platform_env))
         try:
             running.start()

@@ -15,9 +15,8 @@ from kat.platform import Options, Platform
 
 
 @pytest.fixture
-def own_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform_env: dict[str, str]) -> Iterator[Platform]:
+def own_platform(own_home: Path, platform_env: dict[str, str]) -> Iterator[Platform]:
     """A platform of the test's own, since it will be hurt."""
-    monkeypatch.setenv("KAT_HOME", str(tmp_path / "home"))
     running = Platform(Options(predictor_port=0, metering_port=0, env=platform_env))
     try:
         running.start()

@@ -15,8 +15,8 @@ KAT = Path(sys.executable).with_name("kat")
 
 
 @pytest.fixture
-def environment(tmp_path: Path, platform_env: dict[str, str]) -> dict[str, str]:
-    return {**os.environ, **platform_env, "KAT_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
+def environment(own_home: Path, platform_env: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, **platform_env, "KAT_HOME": str(own_home), "NO_COLOR": "1"}
 
 
 def test_check_answers_every_prompt_and_exits_zero(environment: dict[str, str]) -> None:

@@ -143,9 +143,10 @@ async def running_predictor(
 def mount_kserve(app: FastAPI, serving: Serving) -> None:
     """KServe's own routes and error handlers, as its server adds them behind ours."""
     # Imported here, because it takes seconds and few tests need it.
+    from kserve.protocol.rest.server import RESTServer  # noqa: PLC0415
+
     from kat_predictor.kserve_sdk import ModelServer  # noqa: PLC0415
     from kat_predictor.model import KatModel  # noqa: PLC0415
-    from kserve.protocol.rest.server import RESTServer  # noqa: PLC0415
 
     server = ModelServer(enable_grpc=False)
     server.register_model(KatModel(MODEL, serving))

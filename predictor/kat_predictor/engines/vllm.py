@@ -13,11 +13,12 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, NoReturn
 
 import structlog
 from pydantic import ValidationError
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
@@ -64,7 +65,7 @@ class VllmEngine(ChatTokenizer):
         self._llm = llm
         self._statistics = statistics
         self._busy = busy
-        generation = GenerationConfig(**llm.model_config.try_get_generation_config())
+        generation = SimpleNamespace(**llm.model_config.try_get_generation_config())
         self._stop_ids = stop_ids(tokenizer, llm.model_config.hf_text_config, generation)
         self._vocabulary = Vocabulary(tokenizer, self._stop_ids)
         self._max_model_len: int = llm.model_config.max_model_len

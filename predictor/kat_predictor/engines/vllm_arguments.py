@@ -25,7 +25,7 @@ def read_engine_arguments(setting: str) -> dict[str, Any]:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"is neither a JSON object nor a readable file: {error}") from None
+            raise ValueError(f"neither a JSON object nor a readable file: {error}") from None
     try:
         arguments = json.loads(text)
     except json.JSONDecodeError as error:

@@ -78,10 +78,10 @@ def test_the_commands_show_exports_and_change_what_the_service_has(kat: Kat, tmp
     assert "mystery" in shown.output
     assert "no price was in force" in shown.output
 
-    report = json.loads(kat(usage, "--format", "json", "--by", "model").output)
+    report = json.loads(kat(usage, "--format", "json", "--group-by", "model").output)
     assert {row["model"]: row["cost"] for row in report["rows"]} == {"KAT-V1-40B": "0.000108", "mystery": None}
 
-    rows = list(csv.DictReader(io.StringIO(kat(savings, "--format", "csv", "--by", "task").output)))
+    rows = list(csv.DictReader(io.StringIO(kat(savings, "--format", "csv", "--group-by", "task").output)))
     assert {row["task"]: row["token_basis"] for row in rows} == {"": "equal_tokens", "humaneval": "cited"}
     table = kat(savings, "--baseline", "dense-200b", "--method", "L1")
     assert "L1 savings against dense-200b (hypothetical), in USD" in table.output

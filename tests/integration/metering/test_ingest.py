@@ -10,11 +10,12 @@ from uuid import UUID
 import httpx
 import orjson
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
 from kat.usage_event import new_event_id, time_of
 from kat_metering.store.tables import dead_letter, usage_event
 from tests.fakes.metering import SERVICE
+from tests.fakes.stored_events import insert_event
 from tests.fakes.usage_events import a_delivery, an_event
 
 
@@ -112,6 +113,25 @@ async def test_deliveries_that_share_events_in_opposite_order_neither_deadlock_n
     assert sum(answer["new"] for answer in answers) == 300
     assert sum(answer["duplicate"] for answer in answers) == 300 * (len(orders) - 1)
     assert len(stored_ids(engine)) == 300
+
+
+async def test_a_delivery_that_waits_for_another_holds_nothing_that_the_other_comes_to(
+    client: httpx.AsyncClient, engine: Engine
+) -> None:
+    first, second = an_event(), an_event()
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with engine.begin() as other, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
+        insert_event(other, first)
+        delivery = asyncio.create_task(acknowledged(client, second, first))
+        async with asyncio.timeout(60):
+            while not watcher.execute(waiting).scalar_one():  # noqa: ASYNC110 - Postgres can only be polled
+                await asyncio.sleep(0.01)
+        # In the order it was sent, the delivery would hold `second` by now: a deadlock.
+        await asyncio.to_thread(insert_event, other, second)
+    assert (await delivery)["duplicate"] == 2
+    assert len(stored_ids(engine)) == 2
 
 
 @pytest.mark.parametrize(

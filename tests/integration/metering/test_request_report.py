@@ -25,15 +25,15 @@ async def test_a_request_has_its_cost_and_its_saving_by_both_methods(client: htt
     # 120 prompt tokens at 0.04 and 492 generated ones at 0.10 per million; the latter times 5/2 for the baseline.
     assert (report["cost"], report["currency"]) == ("0.000054", "USD")
     assert report["baseline"] == {"name": "kat-v1-200b", "hypothetical": False, "cost": "0.0001278"}
-    assert (report["savings"]["L1"]["savings"], report["savings"]["L1"]["label"]) == ("0", "equal_tokens")
-    assert (report["savings"]["L2"]["savings"], report["savings"]["L2"]["label"]) == ("0.0000738", "cited")
+    assert (report["savings"]["L1"]["amount"], report["savings"]["L1"]["label"]) == ("0", "equal_tokens")
+    assert (report["savings"]["L2"]["amount"], report["savings"]["L2"]["label"]) == ("0.0000738", "cited")
 
 
 async def test_an_unlabelled_request_saves_as_much_by_l2_as_by_l1_and_says_why(client: httpx.AsyncClient) -> None:
     event = an_event()
     await deliver(client, event)
     savings = (await got(client, f"/v1/requests/{event['id']}", baseline="dense-200b"))["savings"]
-    assert savings["L2"]["savings"] == savings["L1"]["savings"]
+    assert savings["L2"]["amount"] == savings["L1"]["amount"]
     assert savings["L2"]["reason"] == "no_shadow_sample"
 
 
@@ -42,7 +42,7 @@ async def test_an_aborted_request_has_a_cost_and_no_saving(client: httpx.AsyncCl
     await deliver(client, event)
     report = await got(client, f"/v1/requests/{event['id']}")
     assert Decimal(report["cost"]) > 0
-    assert (report["savings"]["L1"]["savings"], report["savings"]["L1"]["reason"]) == (None, "aborted")
+    assert (report["savings"]["L1"]["amount"], report["savings"]["L1"]["reason"]) == (None, "aborted")
 
 
 async def test_an_unpriced_request_names_its_unpriced_segments(client: httpx.AsyncClient) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, delete, insert, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
 
 from kat.usage_event import Mode, ModeSource, Segment, UsageEvent, new_event_id
 from kat_metering.ingest import store
 from kat_metering.intake import Bounds, read_delivery
 from kat_metering.rollup import RollUpState, read_state, rebuild, roll_up
 from kat_metering.store.tables import NO_API_KEY, rollup_state, usage_event, usage_hourly
+from tests.fakes.stored_events import insert_event
 from tests.fakes.usage_events import a_delivery, an_event
 
 CatchUp = Callable[[], RollUpState]
@@ -30,21 +31,6 @@ NOW = datetime.now(UTC)
 def store_events(engine: Engine, *events: dict[str, Any]) -> int:
     bounds = Bounds(max_age=timedelta(days=400), max_ahead=timedelta(days=1))
     return store(engine, read_delivery(a_delivery(*events), now=NOW, bounds=bounds)).new
-
-
-def insert_event(connection: Connection, event: dict[str, Any]) -> None:
-    """Store an event in a transaction of the test's own."""
-    valid = UsageEvent.model_validate(event)
-    connection.execute(
-        insert(usage_event).values(
-            id=valid.id,
-            occurred_at=valid.time,
-            source=valid.source,
-            task="",
-            **valid.data.model_dump(exclude={"tokens"}),
-            **valid.data.tokens.model_dump(),
-        )
-    )
 
 
 def rolled_up(engine: Engine) -> dict[tuple[Any, ...], tuple[Any, ...]]:

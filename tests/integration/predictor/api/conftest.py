@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import httpx
 import orjson
@@ -124,43 +123,45 @@ class Server:
 StartServer = Callable[..., Server]
 
 
+@contextmanager
+def running_server(home: Path, command: list[str], settings: dict[str, str]) -> Generator[Server, None, None]:
+    """A server's process with a metering of its own. Killed at the end, if it still runs."""
+    home.mkdir()
+    port = free_port()
+    log = home / "log"
+    with running_metering() as metering, log.open("wb") as output:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("KAT_")},
+            "KAT_HOME": str(home),
+            "KAT_HOST": "127.0.0.1",
+            "KAT_PORT": str(port),
+            "KAT_METERING_URL": f"http://127.0.0.1:{metering.port}",
+            "KAT_SERVICE_TOKEN": "service",
+            "KAT_MODEL_NAME": MODEL,
+            "KAT_GRACE_SECONDS": "30",
+            **settings,
+        }
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            yield Server(process, port, log, metering)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Generator[StartServer, None, None]:
-    """Starts servers of scripted engines; further arguments are part of the script, `settings` are settings."""
+    """Starts servers of scripted engines; further arguments are part of the script."""
     with ExitStack() as stack:
 
         def start(
-            *replies: str, ready: bool = True, settings: dict[str, str] | None = None, argv: list[str] | None = None, **script: Any
+            *replies: str, ready: bool = True, settings: dict[str, str] | None = None, **script: object
         ) -> Server:
-            metering = stack.enter_context(running_metering())
-            port = free_port()
-            home = tmp_path / f"home-{port}"
-            home.mkdir()
-            log = home / "log"
             command = [sys.executable, "-m", "tests.fakes.serve_scripted", json.dumps({"replies": replies, **script})]
-            environment = {
-                **{name: value for name, value in os.environ.items() if not name.startswith("KAT_")},
-                "KAT_HOME": str(home),
-                "KAT_HOST": "127.0.0.1",
-                "KAT_PORT": str(port),
-                "KAT_METERING_URL": f"http://127.0.0.1:{metering.port}",
-                "KAT_SERVICE_TOKEN": "service",
-                "KAT_MODEL_NAME": MODEL,
-                "KAT_GRACE_SECONDS": "30",
-                **(settings or {}),
-            }
-            with log.open("wb") as output:
-                process = subprocess.Popen(argv or command, env=environment, stdout=output, stderr=output)
-            stack.callback(_end, process)
-            server = Server(process, port, log, metering)
+            server = stack.enter_context(running_server(tmp_path / "home", command, settings or {}))
             if ready:
                 server.wait_for("/v2/health/ready", 200)
             return server
 
         yield start
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-    process.wait()

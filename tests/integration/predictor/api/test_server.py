@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import openai
@@ -12,23 +14,24 @@ import pytest
 
 from kat.usage_event import Segment, Status
 from tests.fakes.predictor import KEY, MODEL, chunks_of
-from tests.integration.predictor.api.conftest import Server, StartServer, wait_until
+from tests.integration.predictor.api.conftest import Server, StartServer, running_server, wait_until
 
 ON = "This is hard.\n</judge>\n\n<think_on>\n<think>\nLet me see.\n</think>\n\n<answer>\nForty-two.\n</answer>"
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hello?"}]}
 
 
-def _read_until(server: Server, body: dict[str, object], wanted: str) -> tuple[object, object]:
-    """A stream, read until a text has come; it stays open."""
-    client = server.client()
-    request = client.build_request("POST", "/v1/chat/completions", json={**CHAT, **body, "stream": True})
-    response = client.send(request, stream=True)
-    text = ""
-    for piece in response.iter_text():
-        text += piece
-        if wanted in text:
-            break
-    return client, response
+@contextmanager
+def _stalled_stream(server: Server) -> Generator[None, None, None]:
+    """A stream of which five tokens have come."""
+    with (
+        server.client() as client,
+        client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as response,
+    ):
+        pieces = response.iter_text()
+        text = ""
+        while "hard" not in text:
+            text += next(pieces)
+        yield
 
 
 def test_the_openai_sdk_gets_whole_and_streamed_completions(start_server: StartServer) -> None:
@@ -84,18 +87,19 @@ def test_a_body_of_ten_megabytes_is_refused_over_a_real_socket(start_server: Sta
 
 
 def test_a_client_that_closes_its_socket_stops_the_engine(start_server: StartServer) -> None:
-    server = start_server(ON, stall_after=12)
-    client, response = _read_until(server, {}, "Let")
-    response.close()  # type: ignore[attr-defined]
-    client.close()  # type: ignore[attr-defined]
+    server = start_server(ON, stall_after=5)
+    with _stalled_stream(server):
+        pass
     wait_until(lambda: server.metering.events, "the event")
     (event,) = server.metering.events
     assert event.data.status is Status.ABORTED
-    assert event.data.tokens.completion == 12
+    assert event.data.tokens.completion == 5
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_running_streams_end_and_drains_the_outbox(start_server: StartServer, how: signal.Signals) -> None:
+def test_a_signal_lets_running_streams_end_and_drains_the_outbox(
+    start_server: StartServer, how: signal.Signals
+) -> None:
     server = start_server("word " * 3_000)
     with server.client() as client:
         body = {**CHAT, "stream": True, "reasoning_effort": "none", "max_tokens": 1_500}
@@ -111,12 +115,11 @@ def test_a_signal_lets_running_streams_end_and_drains_the_outbox(start_server: S
 
 
 def test_streams_that_outlast_the_grace_period_are_cut_and_accounted(start_server: StartServer) -> None:
-    server = start_server(ON, stall_after=12, settings={"KAT_GRACE_SECONDS": "0.5"})
-    client, _response = _read_until(server, {}, "Let")
-    assert server.stop() == 0
+    server = start_server(ON, stall_after=5, settings={"KAT_GRACE_SECONDS": "0.5"})
+    with _stalled_stream(server):
+        assert server.stop() == 0
     (event,) = server.metering.events
-    assert (event.data.status, event.data.tokens.completion) == (Status.ABORTED, 12)
-    client.close()  # type: ignore[attr-defined]
+    assert (event.data.status, event.data.tokens.completion) == (Status.ABORTED, 5)
 
 
 def test_the_port_is_open_but_not_ready_while_the_model_loads(start_server: StartServer) -> None:
@@ -173,12 +176,10 @@ def test_a_damaged_outbox_ends_the_server_with_one_line(start_server: StartServe
     assert str(damaged) in last
 
 
-def test_the_command_names_a_missing_setting(start_server: StartServer) -> None:
-    kat = str(Path(sys.executable).with_name("kat"))
-    server = start_server(
-        ready=False, argv=[kat, "predictor", "serve"], settings={"KAT_SERVICE_TOKEN": "", "KAT_PORT": "http"}
-    )
-    assert server.process.wait(60) == 2
+def test_the_command_names_every_setting_that_is_missing_or_bad(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("kat")), "predictor", "serve"]
+    with running_server(tmp_path / "home", command, {"KAT_SERVICE_TOKEN": "", "KAT_PORT": "http"}) as server:
+        assert server.process.wait(60) == 2
     (line,) = server.log.read_text().splitlines()
     assert "KAT_SERVICE_TOKEN is not set" in line
     assert "KAT_PORT" in line

@@ -27,7 +27,10 @@ CHAT: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
     ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]"),
     ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
-    ({"messages": [USER, {"role": "user", "content": [{"type": "text", "text": "x"}, IMAGE]}]}, "messages[1].content[1]"),
+    (
+        {"messages": [USER, {"role": "user", "content": [{"type": "text", "text": "x"}, IMAGE]}]},
+        "messages[1].content[1]",
+    ),
     ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0]"),
     ({"messages": [{"role": "user", "content": "x", "name": 1}]}, "messages[0].name"),
     ({"messages": [USER, {"role": "tool", "content": "x"}]}, "messages[1].tool_call_id"),
@@ -137,7 +140,7 @@ async def test_a_bad_value_in_a_chat_request_names_its_field(
         await make_predictor(), "/v1/chat/completions", {"model": MODEL, "messages": [USER], **change}
     )
     assert error["param"] == param
-    assert param.split(".")[-1].split("[")[0] in error["message"]
+    assert param.rsplit(".", maxsplit=1)[-1].split("[", maxsplit=1)[0] in error["message"]
 
 
 @pytest.mark.parametrize(("change", "param"), TEXT, ids=_sentence)

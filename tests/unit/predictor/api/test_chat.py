@@ -1,5 +1,7 @@
 """Chat completions: what a client gets for what it asks."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -43,9 +45,7 @@ async def test_a_response_has_the_shape_of_openais(make_predictor: MakePredictor
 
 
 @pytest.mark.parametrize(("reply", "mode"), [(ON, "on"), (OFF, "off")])
-async def test_a_response_names_the_mode_and_who_chose_it(
-    make_predictor: MakePredictor, reply: str, mode: str
-) -> None:
+async def test_a_response_names_the_mode_and_who_chose_it(make_predictor: MakePredictor, reply: str, mode: str) -> None:
     predictor = await make_predictor(ScriptedEngine([reply]))
     assert (await predictor.chat()).json()["kat"] == {"mode": mode, "mode_source": "model"}
 
@@ -64,7 +64,7 @@ async def test_a_response_names_the_mode_and_who_chose_it(
     ],
 )
 async def test_each_parameter_of_the_ecosystem_forces_the_mode(
-    make_predictor: MakePredictor, parameters: dict[str, object], mode: str
+    make_predictor: MakePredictor, parameters: dict[str, Any], mode: str
 ) -> None:
     predictor = await make_predictor(ScriptedEngine(["words"]))
     assert (await predictor.chat(**parameters)).json()["kat"] == {"mode": mode, "mode_source": "request"}
@@ -252,7 +252,7 @@ async def test_a_tool_call_is_parsed_out_of_the_answer(make_predictor: MakePredi
 
 @pytest.mark.parametrize("parameters", [{}, {"tools": TOOLS, "tool_choice": "none"}])
 async def test_the_form_of_a_tool_call_is_plain_text_where_no_tools_were_offered(
-    make_predictor: MakePredictor, parameters: dict[str, object]
+    make_predictor: MakePredictor, parameters: dict[str, Any]
 ) -> None:
     call = '<tool_call>{"name": "weather", "arguments": {}}</tool_call>'
     predictor = await make_predictor(ScriptedEngine([call]))
@@ -270,7 +270,8 @@ async def test_parameters_that_nobody_knows_are_ignored(make_predictor: MakePred
 async def test_nulls_mean_the_default(make_predictor: MakePredictor) -> None:
     predictor = await make_predictor(ScriptedEngine([OFF]))
     names = "temperature top_p max_tokens max_completion_tokens stop seed n tools logprobs metadata stream_options"
-    assert (await predictor.chat(**dict.fromkeys(names.split()))).status_code == 200
+    nulls: dict[str, Any] = dict.fromkeys(names.split())
+    assert (await predictor.chat(**nulls)).status_code == 200
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])

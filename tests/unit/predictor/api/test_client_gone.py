@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kat.usage_event import Mode, Segment, Status
+from tests.fakes.conditions import until
 from tests.fakes.engine import Reply, ScriptedEngine
 from tests.fakes.predictor import MODEL, Connection
 from tests.unit.predictor.api.conftest import MakePredictor
@@ -69,8 +70,7 @@ async def test_leaving_while_waiting_for_a_place_uses_nothing(make_predictor: Ma
     running = Connection(predictor.app, "/v1/chat/completions", CHAT)
     await engine.stalled.wait()
     waiting = Connection(predictor.app, "/v1/chat/completions", CHAT)
-    while not predictor.admission.queued:
-        await asyncio.sleep(0)
+    await until(lambda: predictor.admission.queued)
     await waiting.leave()
     assert predictor.admission.queued == 0
     assert len(engine.calls) == 1
@@ -114,7 +114,6 @@ async def test_leaving_a_kserve_request_stops_the_engine_too(make_predictor: Mak
 async def test_a_client_that_leaves_after_the_last_byte_has_a_completed_request(make_predictor: MakePredictor) -> None:
     predictor = await make_predictor(ScriptedEngine([WHOLE]))
     connection = Connection(predictor.app, "/v1/chat/completions", {**CHAT, "stream": True})
-    while not connection.text.endswith("[DONE]\n\n"):
-        await asyncio.sleep(0)
+    await until(lambda: connection.text.endswith("[DONE]\n\n"))
     await connection.leave()
     assert (await predictor.event()).data.status is Status.OK

@@ -61,7 +61,10 @@ def _scope() -> dict[str, Any]:
 
 async def test_a_client_that_leaves_while_sending_its_body_reaches_nothing() -> None:
     called: list[Scope] = []
-    messages = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"x", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         called.append(scope)
@@ -80,21 +83,17 @@ async def test_the_applications_failure_is_not_swallowed() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError("broken inside")
 
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not messages:
+            await asyncio.Event().wait()  # the client stays
+        return messages.pop()
 
     async def send(message: Any) -> None: ...
 
-    messages = iter([await receive()])
-
-    async def receive_once() -> dict[str, Any]:
-        for message in messages:
-            return message
-        await asyncio.Event().wait()
-        raise AssertionError("unreachable")
-
     with pytest.raises(LookupError, match="broken inside"):
-        await RequestEdge(app, max_body_bytes=10)(_scope(), receive_once, send)
+        await RequestEdge(app, max_body_bytes=10)(_scope(), receive, send)
 
 
 async def test_what_is_no_http_request_passes_through() -> None:

@@ -80,9 +80,7 @@ async def test_v1_instances_override_the_common_parameters(predictor: Predictor)
         ({"instances": ["x"], "parameters": {"temperature": 9}}, "temperature"),
     ],
 )
-async def test_v1_refuses_what_is_wrong_before_anything_runs(
-    predictor: Predictor, body: Any, complaint: str
-) -> None:
+async def test_v1_refuses_what_is_wrong_before_anything_runs(predictor: Predictor, body: Any, complaint: str) -> None:
     response = await predictor.client.post(PREDICT, json=body)
     assert response.status_code == 400
     assert complaint in response.json()["error"]

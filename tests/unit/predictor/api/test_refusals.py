@@ -42,9 +42,10 @@ async def test_a_full_replica_answers_503_and_says_when_to_come_back(make_predic
     assert response.status_code == 503
     assert response.json()["error"]["code"] == "overloaded"
     assert int(response.headers["retry-after"]) >= 1
-    assert predictor.metric(
-        "kat_requests_total", model=MODEL, mode="undecided", mode_source="model", status="rejected"
-    ) == 1
+    assert (
+        predictor.metric("kat_requests_total", model=MODEL, mode="undecided", mode_source="model", status="rejected")
+        == 1
+    )
 
 
 async def test_a_tenant_over_its_own_limit_gets_429(make_predictor: MakePredictor) -> None:

@@ -108,9 +108,7 @@ async def test_log_probabilities_come_with_their_text(make_predictor: MakePredic
     predictor = await make_predictor(ScriptedEngine([OFF]))
     chunks = await predictor.chunks(logprobs=True)
     entries = [
-        entry["token"]
-        for chunk in chunks
-        for entry in (chunk["choices"][0]["logprobs"] or {"content": []})["content"]
+        entry["token"] for chunk in chunks for entry in (chunk["choices"][0]["logprobs"] or {"content": []})["content"]
     ]
     assert entries == ["Hello", "!"]
 

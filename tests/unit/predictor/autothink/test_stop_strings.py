@@ -37,6 +37,10 @@ def test_of_two_that_are_complete_together_the_longer_counts() -> None:
     assert shown(["bc", "abc"], ["xabc"]) == ("x", True)
 
 
+def test_a_stop_string_that_begins_inside_a_failed_beginning_of_itself_is_found() -> None:
+    assert shown(["aab"], ["a", "a", "a", "b"]) == ("a", True)
+
+
 def test_nothing_is_withheld_without_stop_strings() -> None:
     assert StopStrings([]).feed("abc") == "abc"
 

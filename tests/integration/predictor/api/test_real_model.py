@@ -1,0 +1,122 @@
+"""The default model behind the real server, driven by the openai SDK."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionChunk
+
+from kat.usage_event import Mode, ModeSource, Status, UsageEvent
+from tests.fakes.predictor import KEY, MODEL
+from tests.integration.predictor.api.conftest import Server, running_server, wait_until
+
+MODES = [("none", "off"), ("high", "on")]
+
+
+@pytest.fixture(scope="module")
+def server(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, None]:
+    command = [str(Path(sys.executable).with_name("kat")), "predictor", "serve"]
+    home = tmp_path_factory.mktemp("real") / "home"
+    # One thread: where other tests keep the cores busy, threads that wait for one another take a hundred times as long.
+    settings = {"KAT_MODEL": str(default_model_path), "OMP_NUM_THREADS": "1"}
+    with running_server(home, command, settings) as running:
+        running.wait_for("/v2/health/ready", 200)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, timeout=240, max_retries=0)
+
+
+def _segments(usage: CompletionUsage | None) -> dict[str, int]:
+    assert usage is not None
+    segments: dict[str, int] = usage.model_extra["kat_segments"] if usage.model_extra else {}
+    return segments
+
+
+def _event_of(server: Server, response_id: str) -> UsageEvent:
+    def found() -> list[UsageEvent]:
+        return [event for event in server.metering.events if response_id.endswith(str(event.id))]
+
+    wait_until(found, "the usage event")
+    return found()[0]
+
+
+def _asked(content: str, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": content}], "max_tokens": 32, **more}
+
+
+@pytest.mark.parametrize(("effort", "mode"), MODES)
+def test_a_forced_mode_is_used_and_accounted(server: Server, client: openai.OpenAI, effort: str, mode: str) -> None:
+    response = client.chat.completions.create(**_asked("What is 2 + 2?", reasoning_effort=effort))
+    data = _event_of(server, response.id).data
+    assert (data.mode, data.mode_source) == (Mode(mode), ModeSource.REQUEST)
+    assert _segments(response.usage) == data.tokens.model_dump()
+    assert (data.tokens.think > 0) == (mode == "on")
+
+
+def test_left_alone_the_emulated_judge_chooses_and_says_why(server: Server, client: openai.OpenAI) -> None:
+    response = client.chat.completions.create(**_asked("Hello, how are you?"))
+    data = _event_of(server, response.id).data
+    assert data.mode in {Mode.ON, Mode.OFF}
+    assert data.mode_source is ModeSource.MODEL
+    assert data.tokens.judge > 0
+    assert response.choices[0].message.model_extra
+    assert response.choices[0].message.model_extra["reasoning_content"]
+
+
+@pytest.mark.parametrize(("effort", "mode"), MODES)
+def test_a_stream_is_the_same_completion_as_the_whole(
+    server: Server, client: openai.OpenAI, effort: str, mode: str
+) -> None:
+    asked = _asked("Name three colours.", reasoning_effort=effort, temperature=0)
+    whole = client.chat.completions.create(**asked)
+    chunks: list[ChatCompletionChunk] = list(
+        client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    )
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    extras = [delta.model_extra or {} for delta in deltas]
+    message = whole.choices[0].message
+    assert "".join(delta.content or "" for delta in deltas) == message.content
+    assert "".join(extra.get("reasoning") or "" for extra in extras) == ((message.model_extra or {})["reasoning"] or "")
+    assert _segments(chunks[-1].usage) == _event_of(server, chunks[-1].id).data.tokens.model_dump()
+    assert chunks[-1].model_extra
+    assert chunks[-1].model_extra["kat"]["mode"] == mode
+
+
+def test_a_thinking_budget_is_kept_and_an_answer_follows(server: Server, client: openai.OpenAI) -> None:
+    asked = _asked("Why is the sky blue?", reasoning_effort="high", extra_body={"thinking_token_budget": 8})
+    response = client.chat.completions.create(**asked)
+    segments = _segments(response.usage)
+    assert segments["think"] <= 8
+    assert segments["answer"] > 0
+
+
+def test_concurrent_requests_are_each_accounted(server: Server, client: openai.OpenAI) -> None:
+    def ask(number: int) -> tuple[str, dict[str, int]]:
+        response = client.chat.completions.create(**_asked(f"Count to {number}.", reasoning_effort="none"))
+        return response.id, _segments(response.usage)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    assert len({identifier for identifier, _ in answers}) == 8
+    for identifier, segments in answers:
+        assert _event_of(server, identifier).data.tokens.model_dump() == segments
+
+
+def test_a_client_that_leaves_is_accounted_for_what_it_got(server: Server, client: openai.OpenAI) -> None:
+    asked = _asked("Write a long story.", reasoning_effort="none") | {"max_tokens": 2_000}
+    stream = client.chat.completions.create(**asked, stream=True)
+    first = next(iter(stream))
+    stream.close()
+    data = _event_of(server, first.id).data
+    assert data.status is Status.ABORTED
+    assert 0 < data.tokens.completion < 2_000
