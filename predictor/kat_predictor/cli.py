@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from kat.logs import configure_logs
 from kat_predictor.errors import StartupError
 
 
@@ -18,10 +19,10 @@ def predictor() -> None:
 def serve() -> None:
     """Serve until SIGTERM or SIGINT. Everything is set by environment variables, KAT_*."""
     # Imported here, because KServe takes seconds to import and `kat --help` should not.
-    from kat_predictor.logs import configure_logs  # noqa: PLC0415
     from kat_predictor.settings import load_settings  # noqa: PLC0415
 
-    configure_logs()
+    # Of requests there are metrics and events; a line for each would cost more than it tells.
+    configure_logs(quiet=["uvicorn.access", "kserve.trace", "httpx"])
     try:
         settings = load_settings()
         from kat_predictor import server  # noqa: PLC0415

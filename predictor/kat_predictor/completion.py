@@ -139,8 +139,13 @@ class Completions:
             if not accounting.closed:
                 accounting.close(Status.REJECTED)
             raise
+        except (asyncio.CancelledError, GeneratorExit):
+            # Left while it waited: it used nothing, and is counted all the same.
+            if not accounting.closed and (event := accounting.close(Status.ABORTED)):
+                await despite_cancellation(reservation.put(event))
+            raise
         finally:
-            # Taken by the usage event, unless the request was refused or left while it waited.
+            # Taken by the usage event, unless the request was refused.
             reservation.release()
         yield run.finished()
 

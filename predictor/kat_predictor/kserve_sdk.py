@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 
@@ -9,6 +10,9 @@ from fastapi.exceptions import FastAPIDeprecationWarning
 
 # KServe's answers use a class that FastAPI has deprecated: nothing that whoever runs this server could change.
 warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning, module=r"kserve\.")
+
+# KServe configures its logger unless that has a handler already.
+logging.getLogger("kserve").addHandler(logging.NullHandler())
 
 _argv = sys.argv
 sys.argv = sys.argv[:1]

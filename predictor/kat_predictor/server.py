@@ -17,7 +17,6 @@ import httpx
 import structlog
 from prometheus_client import REGISTRY
 
-from kat.home import kat_home
 from kat_predictor.admission import Admission, AdmissionLimits
 from kat_predictor.api.application import install
 from kat_predictor.autothink.driver import Style
@@ -55,7 +54,7 @@ def load_engine(settings: Settings) -> Engine:
     try:
         return load(
             settings.model,
-            models_dir=kat_home() / "models",
+            models_dir=settings.model_cache_folder,
             engine=settings.engine,
             trust_remote_code=settings.trust_remote_code,
             max_model_len=settings.max_model_len,

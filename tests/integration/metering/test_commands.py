@@ -25,7 +25,7 @@ from tests.fakes.usage_events import a_delivery, an_event
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     for name in [name for name in os.environ if name.startswith("KAT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(cli, "configure_logs", lambda: None)
+    monkeypatch.setattr(cli, "configure_logs", lambda **_: None)
 
     def run(*arguments: str, **environment: str) -> Any:
         return CliRunner().invoke(cli.metering, list(arguments), env=environment)

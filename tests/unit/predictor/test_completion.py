@@ -26,8 +26,6 @@ async def test_a_long_question_is_shortened_for_the_emulated_judge_and_not_for_t
     engine = ScriptedEngine(["Hm.\n", "x"], judges=False, max_model_len=_scaffold_tokens() + 200)
     assert _scaffold_tokens(question) > engine.max_model_len
     async with running_predictor(tmp_path, engine) as predictor:
-        if len(engine.encode(question)) + 50 > engine.max_model_len:
-            pytest.fail("the question must fit the context by itself")
         response = await predictor.chat(question, max_tokens=10)
     judging, _, answering = engine.calls
     assert response.status_code == 200

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 
 
-def configure_logs(*, level: int = logging.INFO) -> None:
-    """Send what structlog and the standard library log through one formatter."""
+def configure_logs(*, quiet: Iterable[str] = ()) -> None:
+    """Send what structlog and the standard library log through one formatter; of `quiet` loggers, warnings alone."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -32,5 +33,6 @@ def configure_logs(*, level: int = logging.INFO) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    root.setLevel(logging.INFO)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
