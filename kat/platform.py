@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ from kat.home import Credentials, credentials_path, kat_home, load_credentials
 from kat.processes import Part, port_or_free
 
 TENANT: Final = "demo"
+_SMALL_MODEL: Final = {"KAT_THINK_BUDGET": "96"}
+"""The bundled model was never taught to end a thought: without a budget it would think until max_tokens."""
 _METERING_READY_SECONDS: Final = 120
 _PREDICTOR_READY_SECONDS: Final = 900  # a first start converts the model, or loads one of any size from disk
 _STOP_SECONDS: Final = 60
@@ -35,7 +37,7 @@ class Options:
     model: str = "default"
     predictor_port: int = 8080
     metering_port: int = 8090
-    env: dict[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     """Further settings for the parts, such as KAT_MAX_CONCURRENT_REQUESTS."""
 
 
@@ -63,10 +65,12 @@ class Platform:
         self.api_key = known.api_key if known else SecretStr("")
         kat = str(Path(sys.executable).with_name("kat"))
         shared = {
+            **(_SMALL_MODEL if options.model == "default" else {}),
             **options.env,
             "KAT_HOME": str(kat_home()),
             "KAT_SERVICE_TOKEN": self.service_token.get_secret_value(),
             "PYTHONUNBUFFERED": "1",
+            "TQDM_DISABLE": "1",  # bars are for terminals; this goes to a log
         }
         self.metering = Part(
             name="metering",

@@ -16,6 +16,7 @@ _REQUEST_SECONDS: Final = 300
 _RATED_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.2
 _MILLION: Final = 1_000_000
+_MARKS: Final = {"equal_tokens": "⁼", "cited": "ᶜ", "measured": "ᵐ"}
 
 
 class ShowcaseFailed(Exception):
@@ -45,8 +46,7 @@ PROMPTS: Final = (
     Prompt("你好！请用一句话介绍一下你自己。"),
     Prompt("A train drives 60 km at 30 km/h and returns at 20 km/h. What is its average speed for the whole trip?"),
     Prompt(
-        "Complete this function.\n\ndef has_close_elements(numbers: list[float], threshold: float) -> bool:\n"
-        '    """Are any two of the numbers closer to each other than the threshold?"""\n',
+        "Write a Python function that tells whether a list holds two numbers closer to each other than a threshold.",
         task="humaneval",
     ),
     Prompt("不要思考，直接告诉我：水在标准大气压下的沸点是多少摄氏度？"),
@@ -83,7 +83,7 @@ async def _outcome(predictor: httpx.AsyncClient, metering: httpx.AsyncClient, pr
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt.text}],
-        "max_tokens": 160,
+        "max_tokens": 256,
         "seed": 1,
         **({"metadata": {"task": prompt.task}} if prompt.task else {}),
         **prompt.parameters,
@@ -118,24 +118,23 @@ def table(outcomes: list[Outcome]) -> Table:
         caption_justify="left",
     )
     view.add_column("Prompt", max_width=34, no_wrap=True, overflow="ellipsis")
-    view.add_column("Mode")
-    view.add_column("Chosen by")
-    for heading in ("Judge", "Think", "Answer"):
-        view.add_column(heading, justify="right")
-    view.add_column("Seconds", justify="right")
+    for heading, width in (("Mode", 4), ("Chosen by", 11)):
+        view.add_column(heading, min_width=width, no_wrap=True)
+    for heading in ("Judge", "Think", "Answer", "Seconds"):
+        view.add_column(heading, min_width=len(heading), justify="right", no_wrap=True)
     for heading in ("Cost", "Saved L1", "Saved L2"):
-        view.add_column(heading, justify="right")
+        view.add_column(heading, min_width=8, justify="right", no_wrap=True)
     for outcome in outcomes:
         segments, rated = outcome.answer["usage"]["kat_segments"], outcome.rated
         view.add_row(
-            outcome.prompt.text.splitlines()[-1 if outcome.prompt.task else 0].strip(),
-            f"think-{outcome.answer['kat']['mode']}",
+            outcome.prompt.text,
+            outcome.answer["kat"]["mode"],
             outcome.answer["kat"]["mode_source"],
             *(str(segments[segment]) for segment in ("judge", "think", "answer")),
             f"{outcome.seconds:.1f}",
             _per_million(rated["cost"]),
             _saving(rated["savings"]["L1"]),
-            _saving(rated["savings"]["L2"]),
+            _saving(rated["savings"]["L2"], mark=True),
         )
     return view
 
@@ -144,15 +143,17 @@ def _per_million(amount: str | None) -> str:
     return "unpriced" if amount is None else f"{Decimal(amount) * _MILLION:.2f}"
 
 
-def _saving(saving: dict[str, Any]) -> str:
-    label = {"cited": " ᶜ", "measured": " ᵐ"}.get(saving["label"], "")
-    return _per_million(saving["amount"]) + label
+def _saving(saving: dict[str, Any], *, mark: bool = False) -> str:
+    if saving["amount"] is None:
+        return str(saving["reason"])
+    return _per_million(saving["amount"]) + (_MARKS[saving["label"]] if mark else "")
 
 
 def _caption(outcomes: list[Outcome]) -> str:
     rated = outcomes[0].rated
     return (
-        f"{rated['currency']} per million such requests. Baseline: {rated['baseline']['name']}. "
-        "L1: our tokens at the baseline's price. L2: the baseline's own tokens where a ratio is known "
-        "(ᶜ cited from the introduction article, ᵐ measured), otherwise no token saving is claimed."
+        "Judge, think and answer are tokens. "
+        f"Cost and savings are {rated['currency']} per million such requests. Baseline: {rated['baseline']['name']}. "
+        "L1: our tokens at the baseline's price. L2: the baseline's own tokens, by a ratio that is measured (ᵐ) or "
+        "cited (ᶜ); without one (⁼) as many as ours, and no token saving is claimed."
     )

@@ -96,7 +96,7 @@ def savings_table(report: Mapping[str, Any]) -> RenderableType:
     if totals["interval"] is not None:
         notes.append(f"low to high: {totals['interval']['level']:.0%} bootstrap interval, n = {totals['samples']:,}.")
     notes += [
-        f"{'Left out' if each['left_out'] else 'At equal tokens'}: {each['requests']:,} requests"
+        f"{'Left out' if each['left_out'] else 'At equal tokens'}: {_requests(each['requests'])}"
         f" ({each['reason'].replace('_', ' ')}). {each['explanation']}"
         for each in report["exclusions"]
     ]
@@ -176,6 +176,10 @@ def _table(groups: Iterable[str], *columns: str, title: str | None = None) -> Ta
     for name in columns:
         table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     return table
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count:,} requests"
 
 
 def _fill(table: Table, groups: list[str], rows: Any, totals: Mapping[str, Any], cells: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -149,15 +150,17 @@ def estimate(*, task: str, form: str, **figures: Decimal | None) -> None:
 
 @click.command()
 @click.option("--tenant", help="Whose usage; an API key exports its own tenant's.")
-@click.option("--month", required=True, help="YYYY-MM, in UTC.")
+@click.option("--month", help="YYYY-MM, in UTC. Default: this month.")
 @click.option("--format", "form", type=click.Choice(_EXPORT_FORMATS), default="csv", show_default=True)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
 @_connection
 def export(
-    *, tenant: str | None, month: str, form: str, output: Path | None, url: str | None, token: str | None
+    *, tenant: str | None, month: str | None, form: str, output: Path | None, url: str | None, token: str | None
 ) -> None:
     """Export a tenant's month, one row for each request."""
-    params = {"month": month, "format": form} | ({} if tenant is None else {"tenant": tenant})
+    params = {"month": month or f"{datetime.now(UTC):%Y-%m}", "format": form} | (
+        {} if tenant is None else {"tenant": tenant}
+    )
     with metering(url, token) as client, streamed(client, "/v1/exports/usage", params) as response:
         if output is None:
             _copy(response.iter_bytes(), sys.stdout.buffer)

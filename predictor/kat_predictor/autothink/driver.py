@@ -138,6 +138,8 @@ class Driver:
                 deltas = self._all(Segment.ANSWER, text, tokens, marks)
             case _Phase.CHAT:
                 deltas = self._parser.feed(text, tokens, marks)
+                # A chat model that closes its answer only copies the grammar; what it would add is not meant for users.
+                self.interrupted = self._style == "emulated" and self._parser.answer_ended
             case _Phase.DONE:
                 raise ValueError("the request has ended")
         deltas = self._account(deltas)

@@ -126,6 +126,11 @@ class Parser:
         return self._at in (_At.ANSWER, _At.AFTER_ANSWER)
 
     @property
+    def answer_ended(self) -> bool:
+        """The answer's closing tag was the last thing that came."""
+        return self._at is _At.AFTER_ANSWER
+
+    @property
     def pending_tokens(self) -> int:
         """Tokens that were fed and are in no delta yet."""
         return self._attribution.pending_tokens

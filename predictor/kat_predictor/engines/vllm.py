@@ -109,6 +109,8 @@ class VllmEngine(ChatTokenizer):
             statistics.append(_Statistics())
             return statistics[-1]
 
+        if trust_remote_code:
+            log.warning("code that comes with the checkpoint will run in vLLM's processes", checkpoint=str(model))
         log.info("starting vLLM", model=str(model), device=current_platform.device_name)
         started = time.monotonic()
         try:

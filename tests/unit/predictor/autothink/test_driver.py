@@ -178,6 +178,16 @@ def test_a_chat_model_thinks_within_its_budget() -> None:
     assert (done.text(THINK), done.text(ANSWER), len(done.calls)) == ("ab", "42", 4)
 
 
+def test_a_chat_model_that_closes_its_answer_has_finished() -> None:
+    done = run(driver("emulated", OFF), ["Paris", "\n</answer>", "\nA good answer."])
+    assert (done.text(ANSWER), done.driver.finish_reason, done.generated) == ("Paris", "stop", 2)
+
+
+def test_what_a_native_model_adds_to_its_answer_is_kept() -> None:
+    done = run(driver("native", OFF), ["Paris", "\n</answer>", "\nAnd more."])
+    assert done.text(ANSWER) == "ParisAnd more."
+
+
 def test_a_choice_that_was_not_offered_is_an_error() -> None:
     with pytest.raises(ValueError, match="'maybe'"):
         run(driver("emulated", AUTO), ["Hard."], ["maybe"])
