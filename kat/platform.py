@@ -19,8 +19,9 @@ from kat.home import Credentials, credentials_path, kat_home, load_credentials
 from kat.processes import Part, port_or_free
 
 TENANT: Final = "demo"
-_SMALL_MODEL: Final = {"KAT_THINK_BUDGET": "96"}
-"""The bundled model was never taught to end a thought: without a budget it would think until max_tokens."""
+_SMALL_MODEL: Final = {"KAT_THINK_BUDGET": "96", "KAT_ENGINE": os.environ.get("KAT_ENGINE", "transformers")}
+"""The bundled model was never taught to end a thought: without a budget it would think until max_tokens. And it loads
+in seconds where vLLM takes most of a minute, whatever model it is given."""
 _METERING_READY_SECONDS: Final = 120
 _PREDICTOR_READY_SECONDS: Final = 900  # a first start converts the model, or loads one of any size from disk
 _STOP_SECONDS: Final = 60

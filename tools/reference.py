@@ -71,9 +71,9 @@ def _settings(fields: dict[str, FieldInfo]) -> Iterable[str]:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    if field.is_required():
         return "required"
-    if field.default is None or isinstance(field.default, SecretStr):
+    if field.default in (None, PydanticUndefined) or isinstance(field.default, SecretStr):
         return ""
     value = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
     return f"`{value}`"

@@ -141,8 +141,8 @@ class Completions:
             raise
         except (asyncio.CancelledError, GeneratorExit):
             # Left while it waited: it used nothing, and is counted all the same.
-            if not accounting.closed and (event := accounting.close(Status.ABORTED)):
-                await despite_cancellation(reservation.put(event))
+            if not accounting.closed and (left := accounting.close(Status.ABORTED)):
+                await despite_cancellation(reservation.put(left))
             raise
         finally:
             # Taken by the usage event, unless the request was refused.

@@ -56,6 +56,7 @@ def load_engine(settings: Settings) -> Engine:
             settings.model,
             models_dir=settings.model_cache_folder,
             engine=settings.engine,
+            engine_arguments=settings.engine_args,
             trust_remote_code=settings.trust_remote_code,
             max_model_len=settings.max_model_len,
             max_batch=settings.max_concurrent_requests,

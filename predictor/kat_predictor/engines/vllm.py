@@ -46,6 +46,12 @@ _DECIDED_ELSEWHERE = {
     "skip_tokenizer_init": "the predictor",
     "disable_log_stats": "the predictor",
 }
+_DEFAULTS: Mapping[str, Any] = {
+    "enable_prefix_caching": True,
+    # `auto` keeps for all later requests what suits the first JSON schema it gets. This one refuses what it cannot
+    # hold the output to, where others leave it out in silence.
+    "structured_outputs_config": {"backend": "guidance"},
+}
 _CPU_DEFAULTS: Mapping[str, Any] = {
     # Compiling the model takes minutes on a CPU and gains little there.
     "enforce_eager": True,
@@ -149,7 +155,7 @@ class VllmEngine(ChatTokenizer):
             async for output in outputs:
                 [completion] = output.outputs
                 if first and completion.finish_reason == "error" and parameters.structured_outputs is not None:
-                    # vLLM compiles it where it schedules, and says why not in its log only.
+                    # vLLM compiles it where it schedules, and why it could not stands in its log only.
                     raise ValueError("the JSON schema cannot be made into a grammar")
                 cached, first = output.num_cached_tokens if first else 0, False
                 yield self._chunk(completion, text, share, parameters.logprobs, cached or 0)
@@ -289,9 +295,7 @@ def _engine_arguments(
     model: str | Path, *, max_model_len: int | None, trust_remote_code: bool, arguments: Mapping[str, Any]
 ) -> AsyncEngineArgs:
     check_names(arguments, {field.name for field in fields(AsyncEngineArgs)}, _DECIDED_ELSEWHERE)
-    defaults: dict[str, Any] = {"enable_prefix_caching": True}
-    if current_platform.is_cpu():
-        defaults |= _CPU_DEFAULTS
+    defaults = {**_DEFAULTS, **(_CPU_DEFAULTS if current_platform.is_cpu() else {})}
     if max_model_len is not None:
         if arguments.get("max_model_len", max_model_len) != max_model_len:
             raise ValueError("max_model_len is set by KAT_MAX_MODEL_LEN already, to something else")

@@ -337,9 +337,12 @@ async def test_output_obeys_a_json_schema_where_the_engine_says_that_it_can(
         '{"type": "whale"}',
         '{"$ref": "#/nowhere"}',
         '{"type": "object", "patternProperties": {"^a(": {"type": "string"}}}',
+        '{"type": "array", "uniqueItems": true}',
     ],
 )
-async def test_a_bad_json_schema_is_a_value_error_and_harms_nobody(engine: Any, prompt: str, schema: str) -> None:
+async def test_a_json_schema_that_cannot_be_obeyed_is_a_value_error_and_harms_nobody(
+    engine: Any, prompt: str, schema: str
+) -> None:
     with pytest.raises(ValueError, match=r"."):
         await reply_to(engine, prompt, json_schema=schema)
     assert len((await reply_to(engine, prompt, max_tokens=2, temperature=0)).ids) == 2

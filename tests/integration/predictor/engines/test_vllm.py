@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kat_predictor.engines.base import EngineError, Sampling, TokenChunk
+from tests.fakes.alive import is_alive
 from tests.fakes.conditions import until
 
 pytest.importorskip("vllm")
@@ -81,7 +82,7 @@ async def test_closing_the_engine_ends_the_calls_that_still_run(default_model_pa
         await to_its_end(stream)
     with pytest.raises(EngineError):
         await engine.health()
-    await until(lambda: not Path(f"/proc/{process}").exists())
+    await until(lambda: not is_alive(process))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 
+from tests.fakes.alive import is_alive
 from tests.fakes.conditions import until
 
 PARENT = """
@@ -23,12 +23,6 @@ if __name__ == "__main__":
     process.start()
     process.join()
 """
-
-
-def is_alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    # A process that nobody has waited for is a zombie (Z), and dead all the same.
-    return stat.exists() and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
 
 
 async def test_a_process_of_vllm_ends_when_its_parent_is_killed() -> None:

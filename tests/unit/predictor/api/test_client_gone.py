@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kat.usage_event import Mode, Segment, Status
+from kat.usage_event import Mode, Segment, Status, Tokens
 from tests.fakes.conditions import until
 from tests.fakes.engine import Reply, ScriptedEngine
 from tests.fakes.predictor import MODEL, Connection
@@ -64,7 +64,7 @@ async def test_nothing_is_in_flight_after_the_client_has_left(make_predictor: Ma
     assert predictor.admission.running == 0
 
 
-async def test_leaving_while_waiting_for_a_place_uses_nothing(make_predictor: MakePredictor) -> None:
+async def test_leaving_while_waiting_is_an_aborted_event_without_tokens(make_predictor: MakePredictor) -> None:
     engine = ScriptedEngine([Reply(WHOLE, stall_after=1)])
     predictor = await make_predictor(engine, max_concurrent_requests=1)
     running = Connection(predictor.app, "/v1/chat/completions", CHAT)
@@ -74,8 +74,9 @@ async def test_leaving_while_waiting_for_a_place_uses_nothing(make_predictor: Ma
     await waiting.leave()
     assert predictor.admission.queued == 0
     assert len(engine.calls) == 1
+    [left] = await predictor.events()
+    assert (left.data.status, left.data.tokens) == (Status.ABORTED, Tokens())
     await running.leave()
-    assert len(await predictor.events()) == 1
 
 
 async def test_a_place_of_one_who_left_goes_to_one_who_waits(make_predictor: MakePredictor) -> None:

@@ -5,8 +5,6 @@ import asyncio
 import pytest
 
 from kat.directory import Budget, BudgetState, Limits, Tenant
-from kat.usage_event import Status, Tokens
-from tests.fakes.conditions import until
 from tests.fakes.engine import Reply, ScriptedEngine
 from tests.fakes.predictor import MODEL, Connection
 from tests.unit.predictor.api.conftest import MakePredictor
@@ -85,20 +83,6 @@ async def test_a_refused_request_gives_its_place_in_the_outbox_back(make_predict
     engine.resume.set()
     await asyncio.wait((running.task,), return_when=asyncio.FIRST_COMPLETED)
     assert (await predictor.chat()).status_code == 200
-
-
-async def test_a_request_left_while_it_waits_is_an_aborted_event_without_tokens(make_predictor: MakePredictor) -> None:
-    engine = ScriptedEngine([Reply("x", stall_after=0)])
-    predictor = await make_predictor(engine, max_concurrent_requests=1)
-    running = Connection(predictor.app, "/v1/chat/completions", CHAT)
-    await engine.stalled.wait()
-    waiting = Connection(predictor.app, "/v1/chat/completions", CHAT)
-    await until(lambda: predictor.admission.queued == 1)
-    await waiting.leave()
-    usage = (await predictor.event()).data
-    await running.leave()
-    assert (usage.status, usage.tokens) == (Status.ABORTED, Tokens())
-    assert len(engine.calls) == 1
 
 
 async def test_before_the_model_is_loaded_requests_are_told_to_wait(make_predictor: MakePredictor) -> None:

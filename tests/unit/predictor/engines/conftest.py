@@ -12,6 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, 
 
 from kat_predictor.engines.forward import Forward
 
+# There is too little work here to share it out, and other tests run beside these.
+torch.set_num_threads(1)
+
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think_on>"]
 
 
@@ -36,7 +39,6 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """Two layers of Qwen2, the family of KAT-V1-40B, with random weights."""
     torch.manual_seed(20250705)
-    torch.set_num_threads(1)  # there is too little work here to share it out, and other tests run beside this one
     config = Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -50,7 +52,7 @@ def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
         eos_token_id=None,
         bos_token_id=None,
     )
-    made = Qwen2ForCausalLM(config)
+    made = Qwen2ForCausalLM(config)  # type: ignore[no-untyped-call] # not typed there
     made.train(mode=False)
     return made
 
