@@ -33,11 +33,11 @@ check: install ## Run the whole platform, send the prompts, stop; exit 0 when al
 	@exec $(BIN)/kat up --check
 
 test: install ## All tests: unit, integration, end to end
-	$(BIN)/pytest -m unit
-	$(BIN)/pytest -m 'integration or e2e'
+	$(BIN)/pytest tests/unit -n auto
+	$(BIN)/pytest tests/integration tests/e2e
 
 unit: install ## The unit tests alone (under a minute)
-	$(BIN)/pytest -m unit
+	$(BIN)/pytest tests/unit -n auto
 
 lint: install ## Lint, check the format and the import contracts
 	$(BIN)/ruff check $(CODE)

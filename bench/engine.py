@@ -42,6 +42,7 @@ ENGINE_ARGUMENTS: Final = {
     # The predictor's own defaults on a CPU, so that both sides have them.
     "enforce_eager": True,
     "kv_cache_memory_bytes": 2 * 1024**3,
+    "block_size": 32,
     "enable_prefix_caching": True,
 }
 

@@ -117,7 +117,7 @@ def table(outcomes: list[Outcome]) -> Table:
         caption=_caption(outcomes),
         caption_justify="left",
     )
-    view.add_column("Prompt", max_width=34, no_wrap=True, overflow="ellipsis")
+    view.add_column("Prompt", max_width=28, no_wrap=True, overflow="ellipsis")
     for heading, width in (("Mode", 4), ("Chosen by", 11)):
         view.add_column(heading, min_width=width, no_wrap=True)
     for heading in ("Judge", "Think", "Answer", "Seconds"):

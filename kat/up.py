@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from kat import showcase
 from kat.home import kat_home
-from kat.platform import AlreadyRunning, Options, Platform, sole_user_of_home
+from kat.platform import TENANT, AlreadyRunning, Options, Platform, sole_user_of_home
 from kat.processes import Part, PartFailed
 
 _WATCH_SECONDS: Final = 1.0
@@ -108,7 +108,7 @@ def _print_addresses(console: Console, platform: Platform, model: str) -> None:
     click.echo(
         f"curl {platform.predictor_url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'\n\n"
-        "kat usage; kat savings; kat export      (in another terminal)\nCtrl-C stops everything."
+        f"kat usage; kat savings; kat export --tenant {TENANT}      (in another terminal)\nCtrl-C stops everything."
     )
 
 

@@ -62,8 +62,8 @@ def assert_kept_once(platform: Platform, told: list[str]) -> None:
 
 
 def kill_postgres() -> None:
-    postmaster = int((kat_home() / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-    os.kill(postmaster, signal.SIGKILL)
+    [pid_file] = (kat_home() / "postgres").rglob("postmaster.pid")
+    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
 
 
 def test_metering_killed(own_platform: Platform) -> None:

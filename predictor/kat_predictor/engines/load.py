@@ -14,6 +14,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from kat_predictor.engines.attention import GROUPED_ATTENTION
 from kat_predictor.engines.base import Engine
 from kat_predictor.engines.default_model import DEFAULT_MODEL, default_model
 from kat_predictor.engines.transformers import TransformersEngine
@@ -106,7 +107,7 @@ def load_checkpoint(
         dtype=_native_dtype(cuda=cuda) if dtype == "auto" else getattr(torch, dtype),
         # Spreads the layers over all GPUs, and over the CPU what they cannot hold.
         device_map="auto" if cuda else None,
-        attn_implementation="sdpa",
+        attn_implementation=GROUPED_ATTENTION,
         trust_remote_code=trust_remote_code,
         local_files_only=local,
     )

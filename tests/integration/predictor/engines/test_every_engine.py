@@ -193,11 +193,12 @@ async def test_bytes_that_make_no_character_are_not_lost(engine: Any, prompt: st
 
 
 async def test_a_prompt_seen_before_comes_from_the_cache(engine: Any, prompt: str) -> None:
-    long = "All work and no play makes Jack a dull boy. " * 40 + prompt
+    long = "All work and no play makes Jack a dull boy. " * 8 + prompt
     first = await reply_to(engine, long, temperature=0)
     again = await reply_to(engine, long, temperature=0)
-    assert first.chunks[0].cached_prompt_tokens < 128
-    assert 256 <= again.chunks[0].cached_prompt_tokens < len(engine.encode(long))
+    length = len(engine.encode(long))
+    assert first.chunks[0].cached_prompt_tokens < 32
+    assert length - 33 <= again.chunks[0].cached_prompt_tokens < length
     assert all(chunk.cached_prompt_tokens == 0 for chunk in again.chunks[1:])
 
 

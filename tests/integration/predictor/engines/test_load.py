@@ -44,7 +44,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, default_model_path: Pat
 
 
 def load(checkpoint: Path, **settings: object) -> Engine:
-    return load_engine(str(checkpoint), models_dir=checkpoint, **settings)  # type: ignore[arg-type] # test's shorthand
+    named = {"models_dir": checkpoint, "engine": "transformers", **settings}
+    return load_engine(str(checkpoint), **named)  # type: ignore[arg-type] # test's shorthand
 
 
 @pytest.fixture(scope="module")

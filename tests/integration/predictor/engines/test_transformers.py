@@ -16,8 +16,6 @@ QUESTIONS = [
     "What is the capital of France?",
     "法国的首都是哪里？",
     "A shop sells 3 pens for 2 dollars. How much do 12 pens cost?",
-    "Write a Python function that reverses a string.",
-    "Name three colours and say what each reminds you of.",
     "你好，请介绍一下你自己。",
 ]
 
@@ -31,7 +29,7 @@ def engine(default_model_path: Path) -> Iterator[TransformersEngine]:
     asyncio.run(made.close())
 
 
-async def ask(engine: TransformersEngine, prompt: str, max_tokens: int = 32, **settings: float) -> list[TokenChunk]:
+async def ask(engine: TransformersEngine, prompt: str, max_tokens: int = 20, **settings: float) -> list[TokenChunk]:
     sampling = Sampling(max_tokens=max_tokens, temperature=settings.get("temperature", 0), seed=3)
     return [chunk async for chunk in engine.generate(engine.encode(prompt), sampling)]
 

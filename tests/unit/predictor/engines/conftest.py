@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from kat_predictor.engines.attention import GROUPED_ATTENTION
 from kat_predictor.engines.forward import Forward
 
 # There is too little work here to share it out, and other tests run beside these.
@@ -36,8 +38,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
-def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """Two layers of Qwen2, the family of KAT-V1-40B, with random weights."""
+def plain_model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """Two layers of Qwen2, the family of KAT-V1-40B, with random weights, as transformers runs them."""
     torch.manual_seed(20250705)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -58,19 +60,27 @@ def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 
 
 @pytest.fixture(scope="session")
+def model(plain_model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights as the engine runs them."""
+    ours = copy.deepcopy(plain_model)
+    ours.set_attn_implementation(GROUPED_ATTENTION)
+    return ours
+
+
+@pytest.fixture(scope="session")
 def forward(model: PreTrainedModel) -> Forward:
     return Forward(model)
 
 
 @pytest.fixture(scope="session")
-def reference(model: PreTrainedModel) -> Callable[[list[int], int], list[int]]:
+def reference(plain_model: PreTrainedModel) -> Callable[[list[int], int], list[int]]:
     """Greedy decoding the plain way: the whole sequence computed again for each token, no cache, no batch."""
 
     def decode(prompt: list[int], count: int) -> list[int]:
         tokens = list(prompt)
         with torch.inference_mode():
             for _ in range(count):
-                tokens.append(int(model(torch.tensor([tokens]), use_cache=False).logits[0, -1].argmax()))
+                tokens.append(int(plain_model(torch.tensor([tokens]), use_cache=False).logits[0, -1].argmax()))
         return tokens[len(prompt) :]
 
     return decode
