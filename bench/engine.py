@@ -66,6 +66,7 @@ async def _ask(side: Side, prompt: str, max_tokens: int) -> Answer:
     started = time.perf_counter()
     first = None
     tokens = 0
+    last = b""
     body = {
         "model": _MODEL_NAME,
         "prompt": prompt,
@@ -80,12 +81,13 @@ async def _ask(side: Side, prompt: str, max_tokens: int) -> Answer:
         async for line in response.content:
             if not line.startswith(b"data: {"):
                 continue
+            last = line
             if first is None:
                 first = time.perf_counter()
             if b'"usage"' in line:
                 tokens = ((json.loads(line[6:])["usage"]) or {}).get("completion_tokens", tokens)
     if first is None or not tokens:
-        raise RuntimeError(f"{side.name}: the stream ended without a token")
+        raise RuntimeError(f"{side.name}: the stream ended without a count of its tokens, after {last.decode()!r}")
     return Answer(tokens, first - started)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import kat_predictor.engines  # noqa: F401 - before torch, which a test module may import on its own
+
 
 @pytest.fixture(scope="session")
 def default_model_path() -> Path:

@@ -32,7 +32,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # not typed there
+    return PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
 
@@ -54,7 +54,7 @@ def plain_model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
         eos_token_id=None,
         bos_token_id=None,
     )
-    made = Qwen2ForCausalLM(config)  # type: ignore[no-untyped-call] # not typed there
+    made = Qwen2ForCausalLM(config)
     made.train(mode=False)
     return made
 
