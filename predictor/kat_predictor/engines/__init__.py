@@ -2,8 +2,8 @@
 
 Importing this package, before torch, sets how long OpenMP's threads spin for work. By default they spin for
 milliseconds, and where other processes want the same cores, the spinning keeps the very thread that is waited for off
-them: on two shared cores a step of the default model was measured at 2.5 s instead of 0.2 s. On idle cores the shorter
-spin makes no difference that could be measured.
+them: on two shared cores a step of the default model was measured at 2.5 s instead of 0.2 s. Idle cores were not
+measured.
 """
 
 import os
