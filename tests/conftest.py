@@ -1,11 +1,14 @@
-"""The tier of a test is its folder: tests/unit, tests/integration, tests/e2e."""
+"""The tier of a test is its folder: tests/unit, tests/integration, tests/e2e. Where CI runs them, none may be skipped."""
 
+import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
 TIERS = {"unit", "integration", "e2e"}
+IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -14,3 +17,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if tier not in TIERS:
             raise pytest.UsageError(f"{item.path}: a test belongs under tests/{{{','.join(sorted(TIERS))}}}")
         item.add_marker(tier)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if IN_CI and report.skipped:
+        _fail(report)
+    return report
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """What a developer's machine may lack, CI has: a skip there is a broken set-up that would go unnoticed."""
+    report.outcome = "failed"
+    report.longrepr = f"skipped in CI, where everything runs: {report.longrepr}"

@@ -1,0 +1,19 @@
+"""Empty link: filled in by its owner.
+
+Revision ID: 0002
+"""
+
+from __future__ import annotations
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Undo."""

@@ -1,0 +1,19 @@
+"""Empty link: filled in by its owner.
+
+Revision ID: 0004
+"""
+
+from __future__ import annotations
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Undo."""
