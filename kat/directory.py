@@ -17,7 +17,7 @@ KEY_PREFIX = "sk-kat-"
 
 
 class BudgetState(StrEnum):
-    """Where a tenant stands in its monthly budget."""
+    """Where a tenant, or a key, stands in its monthly budget."""
 
     OK = "ok"
     THINK_OFF = "think_off"
@@ -27,13 +27,17 @@ class BudgetState(StrEnum):
 
 
 class Limits(BaseModel):
-    """Limits of a tenant on one replica; None is no limit."""
+    """Limits of a tenant, or of one of its keys, on one replica; None is no limit."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     requests_per_minute: Annotated[int, Field(gt=0)] | None = None
     tokens_per_minute: Annotated[int, Field(gt=0)] | None = None
     concurrency: Annotated[int, Field(gt=0)] | None = None
+
+
+Weight = Annotated[Decimal, Field(ge=Decimal("0.01"), le=100, max_digits=8, allow_inf_nan=False)]
+"""A tenant's share of a full replica, against those of the other tenants that wait: 2 gets twice what 1 gets."""
 
 
 class Budget(BaseModel):
@@ -60,6 +64,7 @@ class Tenant(BaseModel):
     """`on` or `off` overrides whatever a request asks; `auto` leaves the choice."""
     max_think_tokens: Annotated[int, Field(ge=0)] | None = None
     limits: Limits = Limits()
+    weight: Weight = Decimal(1)
     budget: Budget | None = None
 
 
@@ -73,6 +78,10 @@ class ApiKey(BaseModel):
     project: Name = "default"
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     expires_at: AwareDatetime | None = None
+    limits: Limits = Limits()
+    """Of this key; the tenant's hold as well, so that the stricter of the two decides."""
+    budget: Budget | None = None
+    """Of this key; the tenant's holds as well."""
 
 
 class Directory(BaseModel):

@@ -81,6 +81,7 @@ class Platform:
                 "KAT_ADMIN_TOKEN": self.admin_token.get_secret_value(),
                 "KAT_METERING_HOST": "127.0.0.1",
                 "KAT_METERING_PORT": str(metering_port),
+                "KAT_PREDICTOR_URL": self.predictor_url,
             },
             log=kat_home() / "logs" / "metering.log",
             ready_url=f"{self.metering_url}/readyz",

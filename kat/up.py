@@ -101,6 +101,7 @@ def _print_addresses(console: Console, platform: Platform, model: str) -> None:
         f"\nOpenAI API   {platform.predictor_url}/v1\n"
         f"Metrics      {platform.predictor_url}/metrics  {platform.metering_url}/metrics\n"
         f"Metering     {platform.metering_url}\n"
+        f"Console      {platform.metering_url}/console/  (sign in with the API key)\n"
         f"API key      {key}\n\nTry it:\n",
         highlight=False,
     )

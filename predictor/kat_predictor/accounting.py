@@ -36,6 +36,7 @@ from kat.usage_event import (
     time_of,
 )
 from kat_predictor.metrics import Metrics
+from kat_predictor.request_trace import CompletionTrace
 from kat_predictor.tenants import Caller
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ class Accounting:
         source: This predictor, as events name it.
         metrics: Where the request is observed.
         labels: As `kat.usage_event.Usage` allows them.
+        trace: What becomes the request's span, where traces are on.
         monotonic: A clock in seconds that never goes back.
         new_id: Mints the event's id, a UUIDv7.
 
@@ -68,6 +70,7 @@ class Accounting:
         source: str,
         metrics: Metrics,
         labels: Mapping[str, str] = _NO_LABELS,
+        trace: CompletionTrace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         new_id: Callable[[], UUID] = new_event_id,
     ) -> None:
@@ -78,7 +81,7 @@ class Accounting:
         self._model = model
         self._source = source
         # Bad labels must fail here: at the end of the request they would cost its event.
-        self._labels = _LABELS.validate_python(dict(labels))
+        self._labels = _LABELS.validate_python(dict(labels)) if labels else {}
         self._metrics = metrics
         self._series = metrics.series(model, Mode.UNDECIDED)
         self._monotonic = monotonic
@@ -92,6 +95,9 @@ class Accounting:
         self._ttft: float | None = None
         self._ttfa: float | None = None
         self._ttft_observed = False
+        self._trace = trace
+        if trace is not None:
+            trace.open(self.id, self._opened)
 
     @property
     def closed(self) -> bool:
@@ -101,7 +107,7 @@ class Accounting:
     @property
     def tokens(self) -> Tokens:
         """What the request has used so far, by segment."""
-        return Tokens(**{segment.value: count for segment, count in self._counts.items()})
+        return Tokens.model_validate(self._counts)
 
     def start(self) -> None:
         """The request was admitted: it is in flight until it is closed."""
@@ -109,6 +115,8 @@ class Accounting:
             raise RuntimeError("the books of a request are started once")
         self._started = True
         self._series.in_flight.inc()
+        if self._trace is not None:
+            self._trace.admitted = self._monotonic()
 
     def prompt(self, *, tokens: int, cached: int = 0) -> None:
         """The prompt, counted once a request however many engine calls its phases take.
@@ -137,6 +145,8 @@ class Accounting:
             self._series.in_flight.dec()
             series.in_flight.inc()
         self.mode, self._series = mode, series
+        if self._trace is not None:
+            self._trace.mode_known = self._monotonic()
         self._observe_ttft()
 
     def chunk(self, tokens: int, engine_seconds: float) -> None:
@@ -168,6 +178,8 @@ class Accounting:
         if self._closed:
             raise RuntimeError("the books of a request are closed once")
         self._closed = True
+        if self._trace is not None:
+            self._trace.status = status
         if self._started:
             self._series.in_flight.dec()
         if status is Status.REJECTED:
@@ -202,6 +214,8 @@ class Accounting:
             tokens=tokens,
             duration_seconds=duration,
         )
+        if self._trace is not None:
+            self._trace.event = event
         return event
 
     def _settle_unclassified(self) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
-from kat.directory import BudgetState, Tenant
+from kat.directory import Budget, BudgetState, Limits, Tenant
 from kat_predictor.errors import BudgetExhausted, Draining, Overloaded, RateLimited
 from kat_predictor.fair_queue import Entry, FairQueue
 from kat_predictor.rate_limits import RateLimits
 from kat_predictor.tenants import Caller, utc_now
 
+_NO_LIMITS: Final = Limits()
 _SMOOTHING: Final = 0.1
 """Weight of the newest request in the moving average of durations."""
 
@@ -47,8 +49,8 @@ class Slot:
         self.used = tokens
 
 
-class _TenantState:
-    """One tenant on this replica."""
+class _Load:
+    """What a tenant, or one of its keys, asks of this replica."""
 
     __slots__ = ("accepted", "rates")
 
@@ -56,6 +58,15 @@ class _TenantState:
         self.rates = RateLimits()
         self.accepted = 0
         """Requests that run or wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """Limits that a request must pass, and what they have let through already."""
+
+    whose: str
+    limits: Limits
+    load: _Load
 
 
 class Admission:
@@ -73,7 +84,8 @@ class Admission:
         self._now = now
         self._queue = FairQueue()
         self._turns: dict[Entry, asyncio.Future[None]] = {}
-        self._tenants: dict[str, _TenantState] = {}
+        self._loads: dict[str | UUID, _Load] = {}
+        """By tenant, and by key where it has limits of its own."""
         self._running = 0
         self._mean_seconds = 1.0
         self._draining = False
@@ -108,27 +120,30 @@ class Admission:
 
         Raises:
             Draining: The replica is shutting down.
-            BudgetExhausted: The tenant's monthly budget is spent.
-            RateLimited: The tenant is at one of its limits.
+            BudgetExhausted: The monthly budget of the tenant or of the key is spent.
+            RateLimited: The tenant or the key is at one of its limits.
             Overloaded: The replica and its queue are full.
         """
         tenant = caller.tenant
-        state = self._tenants.setdefault(tenant.id, _TenantState())
         now = self._monotonic()
-        state.rates.follow(tenant.limits, now)
+        gates = self._gates(caller, now)
+        loads = [gate.load for gate in gates]
         # Nothing is taken before every check has passed: a refusal costs the tenant none of its limits.
         self._refuse_while_draining()
-        self._refuse_by_budget(tenant)
-        self._refuse_by_limits(tenant, state, tokens, now)
+        self._refuse_by_budget(tenant.budget, "")
+        self._refuse_by_budget(caller.key.budget, " of this API key")
+        self._refuse_by_limits(gates, tokens, now)
         self._refuse_when_full(tokens)
-        state.rates.take(tokens, now)
-        state.accepted += 1
+        for load in loads:
+            load.rates.take(tokens, now)
+            load.accepted += 1
         self._idle.clear()
         try:
             try:
-                await self._turn(tenant.id, tokens)
+                await self._turn(tenant, tokens)
             except asyncio.CancelledError:
-                state.rates.undo(tokens, self._monotonic())
+                for load in loads:
+                    load.rates.undo(tokens, self._monotonic())
                 raise
             slot = Slot()
             started = self._monotonic()
@@ -138,19 +153,21 @@ class Admission:
                 ended = self._monotonic()
                 self._mean_seconds += _SMOOTHING * (ended - started - self._mean_seconds)
                 if slot.used is not None:
-                    state.rates.adjust(slot.used - tokens, ended)
+                    for load in loads:
+                        load.rates.adjust(slot.used - tokens, ended)
                 self._leave()
         finally:
-            state.accepted -= 1
+            for load in loads:
+                load.accepted -= 1
             if not self._running and not self._queue:
                 self._idle.set()
 
-    async def _turn(self, tenant: str, tokens: int) -> None:
+    async def _turn(self, tenant: Tenant, tokens: int) -> None:
         """Return once the request holds a place."""
         if self._running < self._limits.max_concurrent_requests and not self._queue:
             self._running += 1
             return
-        entry = self._queue.push(tenant, tokens)
+        entry = self._queue.push(tenant.id, tokens, float(tenant.weight))
         turn = self._turns[entry] = asyncio.get_running_loop().create_future()
         try:
             await turn
@@ -174,36 +191,52 @@ class Admission:
         if self._draining:
             raise Draining("This replica is shutting down; try again, another one will answer.", retry_after=1)
 
-    def _refuse_by_budget(self, tenant: Tenant) -> None:
-        budget = tenant.budget
+    def _gates(self, caller: Caller, now: float) -> list[_Gate]:
+        """The tenant's limits, then the key's. A key without any leaves no trace here."""
+        gates = [_Gate("", caller.tenant.limits, self._loads.setdefault(caller.tenant.id, _Load()))]
+        key = caller.key
+        if key.limits != _NO_LIMITS or key.id in self._loads:
+            gates.append(_Gate(" of this API key", key.limits, self._loads.setdefault(key.id, _Load())))
+        for gate in gates:
+            gate.load.rates.follow(gate.limits, now)
+        return gates
+
+    def _refuse_by_budget(self, budget: Budget | None, whose: str) -> None:
         if budget is not None and budget.state is BudgetState.EXHAUSTED:
             raise BudgetExhausted(
-                f"The monthly budget of {budget.monthly} {budget.currency} is spent. "
+                f"The monthly budget{whose} of {budget.monthly} {budget.currency} is spent. "
                 "Ask whoever runs this service to raise it, or wait for the next month (UTC).",
                 retry_after=_seconds_to_next_month(self._now()),
             )
 
-    def _refuse_by_limits(self, tenant: Tenant, state: _TenantState, tokens: int, now: float) -> None:
-        limits = tenant.limits
-        if limits.concurrency is not None and state.accepted >= limits.concurrency:
-            raise RateLimited(
-                f"The limit of {limits.concurrency} requests at once is reached; wait for one of them to end.",
+    def _refuse_by_limits(self, gates: Sequence[_Gate], tokens: int, now: float) -> None:
+        """Refuse by the limit that takes longest to open again: a client told a shorter time would be refused again."""
+        refusals = [refusal for gate in gates if (refusal := self._refusal(gate, tokens, now)) is not None]
+        if refusals:
+            raise max(refusals, key=lambda refusal: refusal.retry_after or 0)
+
+    def _refusal(self, gate: _Gate, tokens: int, now: float) -> RateLimited | None:
+        limits, load, whose = gate.limits, gate.load, gate.whose
+        if limits.concurrency is not None and load.accepted >= limits.concurrency:
+            return RateLimited(
+                f"The limit of {limits.concurrency} requests at once{whose} is reached; wait for one of them to end.",
                 retry_after=self._mean_seconds / limits.concurrency,
             )
-        wait = state.rates.wait_for_request(now)
+        wait = load.rates.wait_for_request(now)
         if wait > 0:
-            raise RateLimited(
-                f"The limit of {limits.requests_per_minute} requests per minute is reached; "
+            return RateLimited(
+                f"The limit of {limits.requests_per_minute} requests per minute{whose} is reached; "
                 f"try again in {wait:.1f} seconds.",
                 retry_after=wait,
             )
-        wait = state.rates.wait_for_tokens(tokens, now)
+        wait = load.rates.wait_for_tokens(tokens, now)
         if wait > 0:
-            raise RateLimited(
-                f"The limit of {limits.tokens_per_minute} tokens per minute is reached, and this request may use "
+            return RateLimited(
+                f"The limit of {limits.tokens_per_minute} tokens per minute{whose} is reached, and this request may use "
                 f"{tokens}; try again in {wait:.1f} seconds, or ask for a smaller max_tokens.",
                 retry_after=wait,
             )
+        return None
 
     def _refuse_when_full(self, tokens: int) -> None:
         limits, queue = self._limits, self._queue

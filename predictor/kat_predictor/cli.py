@@ -9,6 +9,9 @@ import click
 from kat.logs import configure_logs
 from kat_predictor.errors import StartupError
 
+QUIET = ("uvicorn.access", "kserve.trace", "httpx")
+"""Of requests there are metrics and events; a line for each would cost more than it tells."""
+
 
 @click.group()
 def predictor() -> None:
@@ -21,8 +24,7 @@ def serve() -> None:
     # Imported here, because KServe takes seconds to import and `kat --help` should not.
     from kat_predictor.settings import load_settings  # noqa: PLC0415
 
-    # Of requests there are metrics and events; a line for each would cost more than it tells.
-    configure_logs(quiet=["uvicorn.access", "kserve.trace", "httpx"])
+    configure_logs(quiet=QUIET)
     try:
         settings = load_settings()
         from kat_predictor import server  # noqa: PLC0415

@@ -14,6 +14,7 @@ import structlog
 from kat.usage_event import ModeAsked, ModeSource, Status, time_of
 from kat_predictor.accounting import Accounting
 from kat_predictor.admission import Admission, Slot
+from kat_predictor.answer_form import check_answer_form
 from kat_predictor.autothink.driver import Driver, Style
 from kat_predictor.autothink.history import neutralise
 from kat_predictor.autothink.judge import MAX_JUDGEMENT_TOKENS, judge_messages
@@ -21,13 +22,14 @@ from kat_predictor.autothink.mode import ModeChoice, choose_mode
 from kat_predictor.chat_template import NATIVE_JUDGE_ENDING, ChatTemplate
 from kat_predictor.durable import despite_cancellation
 from kat_predictor.engines.base import Engine, EngineError, Sampling
-from kat_predictor.errors import ApiError, ContextLengthExceeded, EngineFailed, InvalidRequest, StartupError
+from kat_predictor.errors import ApiError, ContextLengthExceeded, EngineFailed, InvalidRequest, NotReady, StartupError
 from kat_predictor.events import CompletionEvent, Finished, ModeKnown, Started
 from kat_predictor.job import ChatPrompt, Job
 from kat_predictor.metrics import Metrics
 from kat_predictor.outbox import Outbox, Reservation
 from kat_predictor.phases import Phases
 from kat_predictor.presentation import Presentation
+from kat_predictor.request_trace import TRACED
 from kat_predictor.tenants import Caller
 
 _log = structlog.get_logger(__name__)
@@ -99,18 +101,27 @@ class Completions:
         However it ends, its usage is on disk before this generator has ended; `Finished` comes after that.
 
         Raises:
-            InvalidRequest: The prompt is refused, or does not fit with max_tokens.
-            RateLimited, Unavailable: It was not admitted.
+            InvalidRequest: The prompt or the form of the answer is refused, or it does not fit with max_tokens.
+            RateLimited, Unavailable: It was not admitted; or the engine is known to be dead or hung.
             EngineFailed: The engine failed.
         """
+        traced = TRACED.get()
+        trace = None if traced is None else traced.completion(job, caller, self._model)
+        await check_answer_form(job, self._engine)
         prompt_ids = await self._encode_prompt(job)
         max_tokens = self._max_tokens(job, len(prompt_ids))
         accounting = Accounting(
-            caller=caller, model=self._model, source=self._source, metrics=self._metrics, labels=job.labels
+            caller=caller,
+            model=self._model,
+            source=self._source,
+            metrics=self._metrics,
+            labels=job.labels,
+            trace=trace,
         )
         choice = self._choose_mode(job, caller)
         accounting.mode_source_is(choice.source)
         try:
+            await self._check_engine()
             reservation = self._outbox.reserve()
         except ApiError:
             accounting.close(Status.REJECTED)
@@ -118,7 +129,13 @@ class Completions:
         run = _Run(
             job=job,
             accounting=accounting,
-            driver=Driver(self._style_of(job), choice, max_tokens=max_tokens, stop=job.stop),
+            driver=Driver(
+                self._style_of(job),
+                choice,
+                max_tokens=max_tokens,
+                stop=job.stop,
+                structured=job.json_schema is not None,
+            ),
             reservation=reservation,
             metrics=self._metrics,
         )
@@ -148,6 +165,15 @@ class Completions:
             # Taken by the usage event, unless the request was refused.
             reservation.release()
         yield run.finished()
+
+    async def _check_engine(self) -> None:
+        try:
+            await self._engine.health()
+        except EngineError as error:
+            # Between its failure and the restart by the liveness probe: nothing to charge anybody for.
+            raise NotReady(
+                "The engine of this replica has failed; try again, another one will answer.", retry_after=5
+            ) from error
 
     async def _encode_prompt(self, job: Job) -> list[int]:
         if isinstance(job.prompt, ChatPrompt):
@@ -200,7 +226,7 @@ class Completions:
         caps = [cap for cap in (tenant.max_think_tokens, self._defaults.think_budget) if cap is not None]
         return choose_mode(
             tenant.mode_policy,
-            None if tenant.budget is None else tenant.budget.state,
+            caller.budget_state,
             job.mode,
             job.prompt.last_user_text,
             max_think_tokens=min(caps, default=None),
@@ -217,6 +243,7 @@ class Completions:
             top_p=defaults.top_p if job.top_p is None else job.top_p,
             seed=job.seed,
             top_logprobs=job.top_logprobs,
+            json_schema=job.json_schema,
         )
 
     def _judge_prompt_ids(self, question: str) -> list[int]:

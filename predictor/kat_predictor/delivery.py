@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,8 +20,10 @@ import structlog
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, SecretStr, ValidationError
 
 from kat.usage_event import BATCH_CONTENT_TYPE, MAX_BATCH
+from kat_predictor.errors import OutboxDamaged
 from kat_predictor.metrics import Metrics
-from kat_predictor.outbox import Batch, Outbox
+from kat_predictor.outbox import Outbox
+from kat_predictor.outbox_journal import Batch
 
 _log = structlog.get_logger(__name__)
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -30,7 +31,7 @@ _LONGEST_PAUSE_SECONDS: Final = 30.0
 _LONGEST_RETRY_AFTER_SECONDS: Final = 300.0  # beyond that, asking again is cheaper than believing
 _LONGEST_PAUSE_WHILE_DRAINING: Final = 1.0
 _LINGER_SECONDS: Final = 0.1
-_PENDING_SECONDS: Final = 0.05  # an event on its way to the disk
+_PENDING_SECONDS: Final = 0.05  # an event that the disk does not take yet
 
 
 class _Rejection(BaseModel):
@@ -141,7 +142,7 @@ class Delivery:
             )
             if response.status_code == HTTPStatus.OK:
                 return await self._acknowledged(batch, response)
-        except (httpx.HTTPError, ValidationError, sqlite3.Error) as error:
+        except (httpx.HTTPError, ValidationError, OSError, OutboxDamaged) as error:
             return self._failed("events_not_delivered", reason=str(error) or repr(error))
         return self._refused(batch, response)
 
@@ -151,10 +152,11 @@ class Delivery:
             return self._failed(
                 "events_not_delivered", reason=f"{answer.events} of {len(batch.bodies)} events acknowledged"
             )
+        # First, so that nothing after it can have the batch sent, and its rejections counted, once more.
+        await self._outbox.acknowledge(batch)
         for rejection in answer.rejections:
             _log.error("event_rejected", event_id=rejection.id, reason=rejection.reason)
         self._metrics.events_rejected(answer.rejected)
-        await self._outbox.acknowledge(batch)
         if self._failures:
             _log.info("events_delivered_again", after_failures=self._failures)
             self._failures = 0

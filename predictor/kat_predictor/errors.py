@@ -3,8 +3,9 @@
 PredictorError
 ├── StartupError                    exit code 2, one clear line
 │   ├── SettingsError               a setting is missing or bad
-│   └── OutboxUnusable              the outbox file is damaged, locked or not writable
+│   └── OutboxUnusable              the outbox is damaged, in use or not writable
 ├── EventNotStored                  a usage event could not be written before the outbox was closed
+├── OutboxDamaged                   what is in the outbox is not what was written
 └── ApiError                        an answer in the shape of OpenAI's API
     ├── InvalidRequest              400  what was sent is wrong; `param` names the field
     │   ├── ContextLengthExceeded   400  prompt and max_tokens do not fit the model
@@ -47,11 +48,15 @@ class SettingsError(StartupError):
 
 
 class OutboxUnusable(StartupError):
-    """The outbox file cannot be used."""
+    """The outbox cannot be used."""
 
 
 class EventNotStored(PredictorError):
     """A usage event could not be written before the outbox was closed; the log holds it."""
+
+
+class OutboxDamaged(PredictorError):
+    """What is in the outbox is not what was written."""
 
 
 class ApiError(PredictorError):

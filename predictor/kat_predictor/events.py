@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from kat.usage_event import Mode, ModeSource, Tokens
@@ -29,15 +30,13 @@ class ModeKnown:
     source: ModeSource
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningText:
+class ReasoningText(NamedTuple):
     """More of what the model says before its answer: the judge's words, then the thoughts."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerText:
+class AnswerText(NamedTuple):
     """More of the answer."""
 
     text: str

@@ -1,8 +1,9 @@
 """Fair queueing between tenants, first come first served inside one. Pure.
 
 After Start-time Fair Queueing (P. Goyal, H. Vin, H. Cheng, SIGCOMM 1996): the tenant with the smallest tag goes next,
-and its tag advances by the cost of what was served; a tenant that begins to wait starts at the virtual time, the tag
-served last. So tenants that wait share the replica by tokens, however many requests each of them sends.
+and its tag advances by the cost of what was served, divided by the tenant's weight; a tenant that begins to wait starts
+at the virtual time, the tag served last. So tenants that wait share the replica by tokens, in proportion to their
+weights, however many requests each of them sends.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from itertools import count
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A request that waits. `cost` is in tokens."""
+    """A request that waits. `cost` is in tokens, `weight` its tenant's when it came."""
 
     tenant: str
     cost: int
+    weight: float
     order: int
 
 
@@ -36,9 +38,9 @@ class FairQueue:
     def __len__(self) -> int:
         return self._length
 
-    def push(self, tenant: str, cost: int) -> Entry:
+    def push(self, tenant: str, cost: int, weight: float = 1.0) -> Entry:
         """Queue a request behind its tenant's others."""
-        entry = Entry(tenant, cost, next(self._order))
+        entry = Entry(tenant, cost, weight, next(self._order))
         entries = self._waiting.get(tenant)
         if entries is None:
             entries = self._waiting[tenant] = deque()
@@ -56,7 +58,7 @@ class FairQueue:
         tenant = min(self._waiting, key=lambda name: (self._tags[name], self._waiting[name][0].order))
         entry = self._waiting[tenant][0]
         self._virtual_time = self._tags[tenant]
-        self._tags[tenant] += entry.cost
+        self._tags[tenant] += entry.cost / entry.weight
         self.remove(entry)
         return entry
 

@@ -46,4 +46,6 @@ class Job:
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     """Alternatives to report beside each token; None: no log-probabilities."""
+    json_schema: str | None = None
+    """What the answer has to obey, as text; its thoughts are free."""
     labels: Mapping[str, str] = field(default_factory=dict)

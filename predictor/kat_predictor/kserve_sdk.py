@@ -14,6 +14,10 @@ warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning, module=r"k
 # KServe configures its logger unless that has a handler already.
 logging.getLogger("kserve").addHandler(logging.NullHandler())
 
+# For OpenAI routes of its own KServe would import vLLM wherever that is installed: a quarter of a minute in which no port
+# is open. None in this place makes the import fail, as it does where vLLM is not installed.
+sys.modules.setdefault("kserve.protocol.rest.openai", None)  # type: ignore[arg-type] # documented, yet not typed
+
 _argv = sys.argv
 sys.argv = sys.argv[:1]
 try:

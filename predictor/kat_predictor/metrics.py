@@ -29,13 +29,13 @@ class ModeSeries:
     )
 
     def __init__(self, metrics: Metrics, model: str, mode: Mode) -> None:
-        labels = (model, mode.value)
+        labels = (model, mode)
         self.in_flight = metrics.requests_in_flight.labels(*labels)
         self.time_to_first_token = metrics.time_to_first_token.labels(*labels)
         self.time_to_first_answer_token = metrics.time_to_first_answer_token.labels(*labels)
         self.inter_token_latency = metrics.inter_token_latency.labels(*labels)
         self.duration = metrics.request_duration.labels(*labels)
-        self.tokens = {segment: metrics.tokens.labels(*labels, segment.value) for segment in Segment}
+        self.tokens = {segment: metrics.tokens.labels(*labels, segment) for segment in Segment}
 
 
 class Metrics:
@@ -135,15 +135,16 @@ class Metrics:
         duration_seconds: float,
     ) -> None:
         """Count a request that ran, however it ended."""
-        self.requests.labels(model, mode.value, source.value, status.value).inc()
+        self.requests.labels(model, mode, source, status).inc()
         series = self.series(model, mode)
         series.duration.observe(duration_seconds)
         for segment, counter in series.tokens.items():
-            counter.inc(getattr(tokens, segment.value))
+            if count := getattr(tokens, segment):
+                counter.inc(count)
 
     def request_rejected(self, model: str) -> None:
         """Count a request that was refused before it used anything."""
-        self.requests.labels(model, Mode.UNDECIDED.value, ModeSource.MODEL.value, Status.REJECTED.value).inc()
+        self.requests.labels(model, Mode.UNDECIDED, ModeSource.MODEL, Status.REJECTED).inc()
 
     def think_budget_was_exhausted(self) -> None:
         """Count a request whose thinking was closed at its budget."""

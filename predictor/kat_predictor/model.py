@@ -2,7 +2,8 @@
 
 v1 takes {"instances": [...], "parameters": {...}}. An instance is a text, {"prompt": text} or {"messages": [...]}; it may
 hold parameters of its own. v2 takes a BYTES tensor `text_input` and `parameters`. A text is the one user message of a
-chat. Parameters are those of `/v1/chat/completions`; `enable_thinking` may stand by itself, since v2 has no nesting.
+chat. Parameters are those of `/v1/chat/completions`; since v2 has no nesting, `enable_thinking` may stand by itself, and
+`response_format` may be its JSON as text.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+
+import orjson
 
 from kat.usage_event import new_event_id
 from kat_predictor.api import fields
@@ -112,9 +115,18 @@ def _body(parameters: dict[str, Any], model: str, text: object) -> dict[str, obj
     body = {name: value for name, value in parameters.items() if name not in _NOT_HERE}
     if "enable_thinking" in body:
         body["chat_template_kwargs"] = {"enable_thinking": body.pop("enable_thinking")}
+    if isinstance(written := body.get("response_format"), str):
+        body["response_format"] = _decoded(written, "response_format")
     if text is not None:
         body["messages"] = [{"role": "user", "content": text}]
     return {**body, "model": model}
+
+
+def _decoded(text: str, param: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"'{param}' is a text that is not valid JSON: {error}.", param=param) from error
 
 
 def _check_count(count: int, param: str) -> None:

@@ -3,72 +3,50 @@
     reservation = outbox.reserve()                     # at admission; refused when full
     try:
         ...                                            # the request runs
-        await reservation.put(event)                   # returns when the event is on disk
+        await reservation.put(event)                   # returns when the event is stored
     finally:
         reservation.release()                          # of no effect after `put`
 
 An accepted request can always write its event, because its place was reserved: full means refused, never dropped.
 While the disk takes no writes, new requests are refused and the events of running ones are kept in memory and tried
 again; `put` returns once they are written.
+
+Stored means, by `sync`: handed to the kernel, with the disk following within milliseconds (`group`), or on the disk
+(`commit`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import sqlite3
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal
 
 import structlog
 
 from kat.usage_event import UsageEvent
 from kat_predictor.errors import EventNotStored, OutboxFull
-from kat_predictor.outbox_file import OutboxFile
+from kat_predictor.outbox_folder import Opened, open_journal
+from kat_predictor.outbox_journal import Batch
+from kat_predictor.outbox_record import Record
 
-_T = TypeVar("_T")
+Sync = Literal["group", "commit"]
+
 _log = structlog.get_logger(__name__)
 _RETRY_SECONDS: Final = 0.5
 _FULL_RETRY_AFTER_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The oldest events of the outbox: JSON objects, and the position of the last of them."""
-
-    last: int
-    bodies: tuple[bytes, ...]
+_GROUP_SECONDS: Final = 0.005
+"""What was put in this time goes to the disk together."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    stored_at: float
-    body: bytes
+    record: Record
     done: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    limit: int
-    done: asyncio.Future[Batch | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Acknowledge:
-    last: int
-    done: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    pass
-
-
-_Command = _Put | _Read | _Acknowledge | _Stop
 
 
 class Reservation:
@@ -81,7 +59,7 @@ class Reservation:
         self._used = False
 
     def put(self, event: UsageEvent) -> asyncio.Future[None]:
-        """Hand the event over; the future is done when it is on disk.
+        """Hand the event over; the future is done when it is stored, mostly already at return.
 
         From this call on the event will be written, whether or not somebody awaits the future, so that a cancelled
         request loses nothing.
@@ -101,53 +79,57 @@ class Reservation:
 class Outbox:
     """A bounded queue of usage events on disk. Its methods belong to the event loop that opened it.
 
-    One thread owns the file. All that waits while it commits shares the next commit, so that the cost of reaching
-    the disk is divided among the requests that end together.
+    `put` writes in the loop's own thread: a write to the kernel's memory takes microseconds, handing it to a thread
+    and back takes more. What waits for the disk (syncing, reading, deleting) is done by one other thread.
     """
 
     def __init__(
         self,
-        file: OutboxFile,
+        opened: Opened,
         *,
         max_events: int,
+        sync: Sync = "group",
         clock: Callable[[], float] = time.time,
         retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
-        self._file = file
+        self._journal = opened.journal
         self._max_events = max_events
+        self._waits_for_disk = sync == "commit"
+        self._group_seconds = 0.0 if self._waits_for_disk else _GROUP_SECONDS
         self._clock = clock
         self._retry_seconds = retry_seconds
         self._loop = asyncio.get_running_loop()
-        self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox-disk")
         self._reserved = 0
-        self._pending = 0
-        self._on_disk = file.count
-        self._oldest_stored_at = file.oldest_stored_at()
-        self._failure: str | None = None
+        self._stored_at = deque(opened.stored_at)  # of all events, those that are not written yet at the end
+        self._unwritten: list[_Put] = []
+        self._unsynced: list[asyncio.Future[None]] = []  # who waits for the disk to hold what is written
+        self._write_timer: asyncio.TimerHandle | None = None  # a write has failed, and is to be tried again
+        self._sync_timer: asyncio.TimerHandle | None = None
+        self._syncing: asyncio.Future[None] | None = None
+        self._sync_failed = False
         self._arrived = asyncio.Event()
         self._closed = False
-        self._thread = threading.Thread(target=self._write_for_ever, name="outbox-writer", daemon=True)
-        self._thread.start()
 
     @classmethod
-    async def open(cls, path: Path, *, max_events: int) -> Outbox:
-        """Open or make the outbox at `path`, with room for `max_events`.
+    async def open(cls, path: Path, *, max_events: int, sync: Sync = "group") -> Outbox:
+        """Open or make the outbox in the folder `path`, with room for `max_events`.
 
         Raises:
-            OutboxUnusable: The file is damaged, in use, not ours, or not writable.
+            OutboxUnusable: It is damaged, in use, not ours, or not writable.
         """
-        return cls(await asyncio.to_thread(OutboxFile.open, path), max_events=max_events)
+        return cls(await asyncio.to_thread(open_journal, path), max_events=max_events, sync=sync)
 
     @property
     def events(self) -> int:
         """Events that metering has not acknowledged, those on their way to the disk included."""
-        return self._on_disk + self._pending
+        return len(self._stored_at)
 
     def oldest_age_seconds(self) -> float:
         """How long the oldest event has been waiting; 0 when there is none."""
-        if self._oldest_stored_at is None:
+        if not self._stored_at:
             return 0.0
-        return max(0.0, self._clock() - self._oldest_stored_at)
+        return max(0.0, self._clock() - self._stored_at[0])
 
     def reserve(self) -> Reservation:
         """A place for one event.
@@ -155,12 +137,12 @@ class Outbox:
         Raises:
             OutboxFull: Every place is taken, or the disk takes no writes.
         """
-        if self._failure is not None:
+        if self._write_timer is not None or self._sync_failed:
             raise OutboxFull(
                 "Usage cannot be recorded at the moment, so no request is started; try again later.",
                 retry_after=_FULL_RETRY_AFTER_SECONDS,
             )
-        if self._on_disk + self._pending + self._reserved >= self._max_events:
+        if len(self._stored_at) + self._reserved >= self._max_events:
             raise OutboxFull(
                 "Too much usage waits to be delivered to metering, so no request is started; try again later.",
                 retry_after=_FULL_RETRY_AFTER_SECONDS,
@@ -169,8 +151,8 @@ class Outbox:
         return Reservation(self)
 
     async def wait_for_events(self) -> None:
-        """Return when there is something on disk to deliver."""
-        while not self._on_disk:
+        """Return when there is something written to deliver."""
+        while len(self._stored_at) <= len(self._unwritten):
             self._arrived.clear()
             await self._arrived.wait()
 
@@ -178,137 +160,146 @@ class Outbox:
         """At most `limit` of the oldest events; None when there are none.
 
         Raises:
-            sqlite3.Error: The file cannot be read.
+            OSError: They cannot be read.
+            OutboxDamaged: They are not what was written.
         """
-        done: asyncio.Future[Batch | None] = self._loop.create_future()
-        self._commands.put(_Read(limit, done))
-        return await done
+        segment = self._journal.oldest()
+        if segment is None:
+            return None
+        return await self._loop.run_in_executor(self._disk, self._journal.read, segment, limit)
 
     async def acknowledge(self, batch: Batch) -> None:
-        """Delete a batch that was delivered. It must be the oldest one.
+        """Forget a batch that was delivered, and delete it. It must be the oldest one."""
+        finished = self._journal.acknowledge(batch)
+        for _ in batch.bodies:
+            self._stored_at.popleft()
+        if finished is None:
+            return
+        try:
+            # Shielded, because a removal that was cancelled before it began would leave the file behind.
+            await asyncio.shield(self._loop.run_in_executor(self._disk, self._journal.remove, finished))
+        except OSError as error:
+            _log.error("outbox_segment_not_removed", path=str(finished.path), reason=str(error))
+        if self._write_timer is not None and not self._closed:
+            self._write()  # the deletion may have given the room that was short
 
-        Raises:
-            sqlite3.Error: It could not be deleted, and will be delivered again; metering takes no notice of that.
-        """
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._commands.put(_Acknowledge(batch.last, done))
-        await done
+    async def synced(self) -> None:
+        """Return when the disk holds all that is written now."""
+        if self._syncing is not None or self._sync_timer is not None:
+            done = self._loop.create_future()
+            self._unsynced.append(done)
+            await done
 
     async def close(self) -> None:
-        """Write what is left and let go of the file.
+        """Write what is left, bring it to the disk and let go of the folder.
 
         An event that the disk still refuses is written to the log in full: it is the last copy.
         """
         if self._closed:
             return
         self._closed = True
-        self._commands.put(_Stop())
-        await asyncio.to_thread(self._thread.join)
+        if self._unwritten:
+            self._write()
+        for timer in (self._write_timer, self._sync_timer):
+            if timer is not None:
+                timer.cancel()
+        self._give_up(self._unwritten)
+        if self._syncing is not None:
+            await asyncio.wait((self._syncing,))
+        work = self._journal.unsynced()
+        try:
+            if work is not None:
+                await self._loop.run_in_executor(self._disk, self._journal.sync, work)
+        except OSError as error:
+            # The kernel has them: they are lost only if the machine, too, ends before it has written them.
+            _log.error("outbox_not_synced", reason=str(error))
+            for done in self._unsynced:
+                _fail(done, f"the outbox was closed while the disk did not confirm its events: {error}")
+        for done in self._unsynced:
+            _resolve(done)
+        await asyncio.to_thread(self._disk.shutdown)
+        self._journal.close()
 
     def _put(self, event: UsageEvent) -> asyncio.Future[None]:
         self._reserved -= 1
-        self._pending += 1
-        put = _Put(self._clock(), event.model_dump_json().encode(), self._loop.create_future())
+        put = _Put(Record(self._clock(), event.model_dump_json().encode()), self._loop.create_future())
         if self._closed:
             self._give_up([put])
-        else:
-            self._commands.put(put)
+            return put.done
+        self._stored_at.append(put.record.stored_at)
+        self._unwritten.append(put)
+        if self._write_timer is None:
+            self._write()
         return put.done
 
     def _release(self) -> None:
         self._reserved -= 1
 
-    # What follows runs in the writer's thread, and talks to the loop by `call_soon_threadsafe` only.
-
-    def _write_for_ever(self) -> None:
-        unsaved: list[_Put] = []
-        stopping = False
-        while not stopping:
-            commands = self._take(self._retry_seconds if unsaved else None)
-            acknowledged = [command for command in commands if isinstance(command, _Acknowledge)]
-            stopping = any(isinstance(command, _Stop) for command in commands)
-            if unsaved and acknowledged:
-                # A commit has failed before: by itself, deleting may give the room that the new events are short of.
-                self._commit([], acknowledged)
-                acknowledged = []
-            unsaved += [command for command in commands if isinstance(command, _Put)]
-            if (unsaved or acknowledged) and self._commit(unsaved, acknowledged):
-                unsaved = []
-            for command in commands:
-                if isinstance(command, _Read):
-                    self._read(command)
-        self._give_up(unsaved)
-        self._file.close()
-
-    def _take(self, timeout: float | None) -> list[_Command]:
-        """Wait for a command, then take all that came meanwhile; none when the time is up."""
-        commands: list[_Command] = []
+    def _write(self) -> None:
+        puts = self._unwritten
+        failed_before, self._write_timer = self._write_timer, None
+        if failed_before is not None:
+            failed_before.cancel()
         try:
-            commands.append(self._commands.get(timeout=timeout))
-            while True:
-                commands.append(self._commands.get_nowait())
-        except queue.Empty:
-            return commands
-
-    def _commit(self, puts: list[_Put], acknowledged: list[_Acknowledge]) -> bool:
-        try:
-            self._file.write(
-                [(put.stored_at, put.body) for put in puts],
-                delete_up_to=max((command.last for command in acknowledged), default=None),
-            )
-            oldest = self._file.oldest_stored_at()
-        except Exception as error:  # noqa: BLE001 - whatever it is, a dead writer would hang every request
-            waiting_since = puts[0].stored_at if puts else None
-            self._loop.call_soon_threadsafe(self._refused, error, waiting_since, acknowledged)
-            return False
-        self._loop.call_soon_threadsafe(self._committed, puts, acknowledged, self._file.count, oldest)
-        return True
-
-    def _read(self, command: _Read) -> None:
-        try:
-            rows = self._file.oldest(command.limit)
-        except sqlite3.Error as error:
-            self._loop.call_soon_threadsafe(_fail, command.done, error)
-            return
-        batch = Batch(rows[-1][0], tuple(body for _, body in rows)) if rows else None
-        self._loop.call_soon_threadsafe(_resolve, command.done, batch)
-
-    def _give_up(self, unsaved: list[_Put]) -> None:
-        for put in unsaved:
-            _log.critical("usage_event_not_stored", event_json=put.body.decode())
-            error = EventNotStored("the outbox was closed while the disk took no writes")
-            self._loop.call_soon_threadsafe(_fail, put.done, error)
-
-    # And these run in the loop again.
-
-    def _committed(self, puts: list[_Put], acknowledged: list[_Acknowledge], count: int, oldest: float | None) -> None:
-        self._pending -= len(puts)
-        self._on_disk = count
-        self._oldest_stored_at = oldest
-        if puts:
-            self._arrived.set()
-            if self._failure is not None:
-                _log.info("outbox_writes_again")
-                self._failure = None
-        for done in (*(put.done for put in puts), *(command.done for command in acknowledged)):
-            _resolve(done, None)
-
-    def _refused(self, error: Exception, waiting_since: float | None, acknowledged: list[_Acknowledge]) -> None:
-        if waiting_since is not None:
-            if self._failure is None:
+            self._journal.append([put.record for put in puts])
+        except OSError as error:
+            if failed_before is None:
                 _log.error("outbox_takes_no_writes", reason=str(error))
-            self._failure = str(error)
-            if self._oldest_stored_at is None:
-                self._oldest_stored_at = waiting_since
-        for command in acknowledged:
-            _fail(command.done, error)
+            self._write_timer = self._loop.call_later(self._retry_seconds, self._write)
+            return
+        if failed_before is not None:
+            _log.info("outbox_writes_again")
+        self._unwritten = []
+        self._arrived.set()
+        if self._waits_for_disk:
+            self._unsynced += [put.done for put in puts]
+        else:
+            for put in puts:
+                _resolve(put.done)
+        self._sync_soon(self._group_seconds)
+
+    def _sync_soon(self, seconds: float) -> None:
+        if self._sync_timer is None and self._syncing is None and not self._closed:
+            self._sync_timer = self._loop.call_later(seconds, self._sync)
+
+    def _sync(self) -> None:
+        self._sync_timer = None
+        waiting, self._unsynced = self._unsynced, []
+        work = self._journal.unsynced()
+        if work is None:  # all of it was delivered meanwhile
+            self._synced(waiting, None)
+            return
+        self._syncing = self._loop.run_in_executor(self._disk, self._journal.sync, work)
+        self._syncing.add_done_callback(lambda job: self._synced(waiting, job.exception()))
+
+    def _synced(self, waiting: list[asyncio.Future[None]], error: BaseException | None) -> None:
+        self._syncing = None
+        if error is not None:
+            if not self._sync_failed:
+                _log.error("outbox_not_synced", reason=str(error))
+            self._sync_failed = True
+            self._unsynced = waiting + self._unsynced
+            self._sync_soon(self._retry_seconds)
+            return
+        if self._sync_failed:
+            _log.info("outbox_syncs_again")
+            self._sync_failed = False
+        for done in waiting:
+            _resolve(done)
+        if self._unsynced or self._journal.unsynced():
+            self._sync_soon(self._group_seconds)
+
+    def _give_up(self, puts: list[_Put]) -> None:
+        for put in puts:
+            _log.critical("usage_event_not_stored", event_json=put.record.body.decode())
+            _fail(put.done, "the outbox was closed while the disk took no writes")
 
 
-def _resolve(future: asyncio.Future[_T], result: _T) -> None:
-    if not future.done():  # its request may have been cancelled meanwhile
-        future.set_result(result)
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():  # its request may have been cancelled meanwhile
+        done.set_result(None)
 
 
-def _fail(future: asyncio.Future[_T], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _fail(done: asyncio.Future[None], reason: str) -> None:
+    if not done.done():
+        done.set_exception(EventNotStored(reason))

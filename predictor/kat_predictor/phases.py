@@ -24,7 +24,8 @@ class Phases:
         accounting: The request's books.
         prompt_ids: The user's own prompt.
         judge_prompt_ids: Makes the prompt of the emulated judge, for when the driver asks for it.
-        sampling: How the user wants tokens drawn; the driver says how many.
+        sampling: How the user wants tokens drawn, and the form of the answer; the driver says how many, and which
+            calls have that form.
     """
 
     def __init__(
@@ -83,6 +84,8 @@ class Phases:
         if call.prompt not in self._contexts:
             self._contexts[call.prompt] = self._judge_prompt_ids()
         context = self._contexts[call.prompt]
+        if call.drop:
+            del context[-call.drop :]
         context += self._engine.encode(call.insert)
         return context
 
@@ -98,6 +101,7 @@ class Phases:
             top_logprobs=None if call.prompt == "judge" else asked.top_logprobs,
             allowed_token_ids=tuple(first_tokens) or None,
             logit_bias=dict(zip(first_tokens, call.choice_bias, strict=True)),
+            json_schema=asked.json_schema if call.structured else None,
         )
 
     def _enter(self, call: Call, chunk: TokenChunk) -> None:

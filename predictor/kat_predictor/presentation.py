@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from kat.usage_event import Segment
@@ -12,7 +12,7 @@ from kat_predictor.events import AnswerText, ReasoningText, ToolCalled
 from kat_predictor.tool_calls import ToolCall, ToolCallSplitter
 
 _BETWEEN_JUDGE_AND_THOUGHT: Final = "\n\n"
-_Shown = ReasoningText | AnswerText | ToolCalled
+Shown = ReasoningText | AnswerText | ToolCalled
 
 
 class Presentation:
@@ -35,37 +35,42 @@ class Presentation:
         """At least one tool was called."""
         return self._calls > 0
 
-    def show(self, delta: Delta) -> Iterator[_Shown]:
+    def show(self, delta: Delta) -> list[Shown]:
         """What to show of a delta; nothing, where it is held back or of no interest."""
         if delta.segment is Segment.ANSWER:
-            self._logprobs += (mark for mark in delta.marks if isinstance(mark, TokenLogprob))
+            if delta.marks:
+                self._logprobs += (mark for mark in delta.marks if isinstance(mark, TokenLogprob))
             if self._splitter is None:
-                yield from self._answer(delta.text)
-            else:
-                yield from self._split(self._splitter.feed(delta.text))
-        elif delta.text and delta.segment is Segment.JUDGE:
+                return self._answer(delta.text)
+            return self._split(self._splitter.feed(delta.text))
+        if delta.text and delta.segment is Segment.JUDGE:
             self._judged = True
-            yield ReasoningText(delta.text)
-        elif delta.text and delta.segment is Segment.THINK:
-            yield ReasoningText(_BETWEEN_JUDGE_AND_THOUGHT + delta.text if self._judged else delta.text)
+            return [ReasoningText(delta.text)]
+        if delta.text and delta.segment is Segment.THINK:
+            text = _BETWEEN_JUDGE_AND_THOUGHT + delta.text if self._judged else delta.text
             self._judged = False
+            return [ReasoningText(text)]
+        return []
 
-    def end(self) -> Iterator[_Shown]:
+    def end(self) -> list[Shown]:
         """What was held back: the answer is complete."""
-        if self._splitter is not None:
-            yield from self._split(self._splitter.finish())
+        shown = [] if self._splitter is None else self._split(self._splitter.finish())
         if self._logprobs:
-            yield from self._answer("")
+            shown += self._answer("")
+        return shown
 
-    def _split(self, parts: list[str | ToolCall]) -> Iterator[_Shown]:
+    def _split(self, parts: list[str | ToolCall]) -> list[Shown]:
+        shown: list[Shown] = []
         for part in parts:
             if isinstance(part, ToolCall):
-                yield ToolCalled(self._calls, part.id, part.name, part.arguments)
+                shown.append(ToolCalled(self._calls, part.id, part.name, part.arguments))
                 self._calls += 1
             else:
-                yield from self._answer(part)
+                shown += self._answer(part)
+        return shown
 
-    def _answer(self, text: str) -> Iterator[AnswerText]:
-        if text or (self._logprobs and self._splitter is None):
-            logprobs, self._logprobs = tuple(self._logprobs), []
-            yield AnswerText(text, logprobs)
+    def _answer(self, text: str) -> list[Shown]:
+        if not text and (self._splitter is not None or not self._logprobs):
+            return []
+        logprobs, self._logprobs = tuple(self._logprobs), []
+        return [AnswerText(text, logprobs)]

@@ -1,4 +1,4 @@
-"""Token buckets: a tenant's rate limits. Pure; the caller brings the time."""
+"""Token buckets: the rate limits of a tenant or a key. Pure; the caller brings the time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TokenBucket:
 
 
 class RateLimits:
-    """One tenant's requests and tokens per minute; a limit that is None is not there."""
+    """Requests and tokens per minute of a tenant or a key; a limit that is None is not there."""
 
     __slots__ = ("_requests", "_tokens")
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import signal
 import socket
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import structlog
+import uvloop
 from prometheus_client import REGISTRY
 
 from kat_predictor.admission import Admission, AdmissionLimits
@@ -23,7 +22,7 @@ from kat_predictor.autothink.driver import Style
 from kat_predictor.chat_template import ChatTemplate
 from kat_predictor.completion import Completions, Defaults
 from kat_predictor.delivery import Delivery
-from kat_predictor.engines.base import Engine, EngineError, Sampling
+from kat_predictor.engines.base import Engine
 from kat_predictor.errors import StartupError
 from kat_predictor.kserve_sdk import ModelServer, app
 from kat_predictor.metrics import Metrics
@@ -31,7 +30,12 @@ from kat_predictor.model import KatModel
 from kat_predictor.outbox import Outbox
 from kat_predictor.serving import Serving
 from kat_predictor.settings import Settings
+from kat_predictor.startup import load_in_thread, warm_up
 from kat_predictor.tenants import Tenants
+
+if TYPE_CHECKING:
+    # OpenTelemetry is imported where traces are on, and only there.
+    from kat_predictor.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
 _METERING_TIMEOUT_SECONDS: Final = 30
@@ -39,8 +43,8 @@ _LAST_REQUESTS_SECONDS: Final = 10.0
 """For requests cancelled at the end of the grace period to write their usage events."""
 _DRAIN_SECONDS: Final = 10.0
 """For the outbox to reach metering. What is left is delivered after the next start."""
-_PROGRESS_SECONDS: Final = 10.0
-_T = TypeVar("_T")
+_FLUSH_SECONDS: Final = 5.0
+"""For the last spans to reach their collector."""
 
 LoadEngine = Callable[[Settings], Engine]
 
@@ -60,6 +64,7 @@ def load_engine(settings: Settings) -> Engine:
             trust_remote_code=settings.trust_remote_code,
             max_model_len=settings.max_model_len,
             max_batch=settings.max_concurrent_requests,
+            stall_seconds=settings.engine_stall_seconds,
         )
     except DefaultModelError as error:
         raise StartupError(str(error)) from error
@@ -89,7 +94,8 @@ def serve(settings: Settings, load: LoadEngine = load_engine) -> None:
         created=int(time.time()),
         max_body_bytes=settings.max_body_bytes,
     )
-    server = _Server(settings, load, client, serving)
+    tracing = _tracing(settings)
+    server = _Server(settings, load, client, serving, tracing)
     server.start([KatModel(settings.served_name, serving)])
     server.raise_failure()
 
@@ -97,7 +103,14 @@ def serve(settings: Settings, load: LoadEngine = load_engine) -> None:
 class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
     """KServe's server, with our parts living exactly as long as it serves."""
 
-    def __init__(self, settings: Settings, load: LoadEngine, client: httpx.AsyncClient, serving: Serving) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: LoadEngine,
+        client: httpx.AsyncClient,
+        serving: Serving,
+        tracing: Tracing | None,
+    ) -> None:
         super().__init__(
             http_port=settings.port,
             workers=1,  # the model is loaded once, and one process keeps the books
@@ -109,11 +122,15 @@ class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
         self._load = load
         self._client = client
         self._serving = serving
+        self._tracing = tracing
         self._failure: BaseException | None = None
 
+    def setup_event_loop(self) -> None:
+        """Have KServe run on uvloop. Its own settings go to a loop other than the one that it then runs on."""
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
     async def _serve(self) -> None:
-        # KServe listens on every address; its configuration is read when it starts, which is below.
-        self._rest_server.config.host = self._settings.host
+        _trim(self._rest_server, self._settings.host)
         try:
             async with self._running():
                 await super()._serve()
@@ -138,8 +155,12 @@ class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
             )
         )
         async with AsyncExitStack() as stack:
+            if self._tracing is not None:
+                stack.push_async_callback(self._tracing.close, _FLUSH_SECONDS)
             await stack.enter_async_context(self._client)
-            outbox = await Outbox.open(settings.outbox_file, max_events=settings.outbox_max_events)
+            outbox = await Outbox.open(
+                settings.outbox_folder, max_events=settings.outbox_max_events, sync=settings.outbox_sync
+            )
             stack.push_async_callback(outbox.close)
             metrics.watch_outbox(lambda: outbox.events, outbox.oldest_age_seconds)
             metrics.watch_queue(settings.served_name, lambda: admission.queued)
@@ -162,7 +183,7 @@ class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
     async def _begin(self, stack: AsyncExitStack, admission: Admission, outbox: Outbox, metrics: Metrics) -> None:
         """Load the model, see that it answers, and serve it."""
         settings = self._settings
-        engine = await _in_thread(partial(_load, settings, self._load), "loading_model", model=settings.model)
+        engine = await load_in_thread(partial(self._load, settings), settings.model)
         stack.push_async_callback(engine.close)
         metrics.watch_kv_cache(engine.kv_cache_usage)
         style = _style(settings, engine)
@@ -181,7 +202,7 @@ class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
             outbox=outbox,
             metrics=metrics,
         )
-        await _warm_up(engine)
+        await warm_up(engine, settings.model)
         self._serving.begin(completions)
         _log.info("serving", model=settings.served_name, judge=style, port=settings.port)
 
@@ -195,48 +216,33 @@ class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
             signal.raise_signal(signal.SIGTERM)
 
 
-def _load(settings: Settings, load: LoadEngine) -> Engine:
-    try:
-        return load(settings)
-    except (EngineError, OSError, ValueError, ImportError) as error:
-        raise StartupError(f"The model '{settings.model}' cannot be loaded: {error}") from error
+def _trim(rest: Any, host: str) -> None:
+    """Take from KServe's server what costs every request and serves nobody here. It is read when the server starts."""
+    rest.config.host = host  # KServe listens on every address
+    rest.config.proxy_headers = False  # nobody asks where a request came from
+    rest.config.access_log = False
+    rest.config.configure_logging()
+    # KServe's one middleware measures every request for a log that we keep off.
+    rest._add_middlewares = lambda _app: None  # noqa: SLF001 - there is no setting for it
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """Put traces around the application, where they are on."""
+    if settings.tracing == "off":
+        return None
+    from kat_predictor.api.trace_edge import TraceEdge  # noqa: PLC0415 - imports OpenTelemetry
+    from kat_predictor.tracing import otlp_tracing  # noqa: PLC0415 - imports OpenTelemetry
+
+    tracing = otlp_tracing(settings.source)
+    # The last one added is the outermost.
+    app.add_middleware(TraceEdge, tracing=tracing)
+    return tracing
 
 
 def _style(settings: Settings, engine: Engine) -> Style:
     if settings.judge != "auto":
         return settings.judge
     return "native" if ChatTemplate(engine).judges else "emulated"
-
-
-async def _warm_up(engine: Engine) -> None:
-    """One token: what fails at the first request fails here, before readiness."""
-    sampling = Sampling(max_tokens=1, temperature=0)
-    async with aclosing(engine.generate(engine.encode("Hello"), sampling)) as chunks:
-        async for _ in chunks:
-            pass
-
-
-async def _in_thread(work: Callable[[], _T], event: str, **fields: object) -> _T:
-    """Do long work in a thread of its own, saying now and then that it goes on.
-
-    The thread is a daemon: a server that is told to stop while it loads a model does not wait for it.
-    """
-    done: concurrent.futures.Future[_T] = concurrent.futures.Future()
-
-    def run() -> None:
-        done.set_running_or_notify_cancel()
-        try:
-            done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
-            done.set_exception(error)
-
-    began = time.monotonic()
-    _log.info(event, **fields)
-    threading.Thread(target=run, name=event, daemon=True).start()
-    future = asyncio.wrap_future(done)
-    while not (await asyncio.wait((future,), timeout=_PROGRESS_SECONDS))[0]:
-        _log.info(event, seconds=round(time.monotonic() - began), **fields)
-    return future.result()
 
 
 @asynccontextmanager

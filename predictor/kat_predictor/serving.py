@@ -43,7 +43,7 @@ class Serving:
         return self._completions is not None and not self._draining and self.tenants.ready and await self.alive()
 
     async def alive(self) -> bool:
-        """The engine works, or is still being loaded. False for good once it is dead: only a restart helps."""
+        """The engine works, or is still being loaded. False once it is dead, and while it hangs: a restart helps."""
         if self._completions is None:
             return True
         try:

@@ -69,6 +69,13 @@ class Settings(BaseSettings):
         PositiveInt | None,
         Field(description="Prompt and completion tokens together, at most. Without it: what the model allows."),
     ] = None
+    engine_stall_seconds: Annotated[
+        PositiveFloat,
+        Field(
+            description="An engine that has work and finishes no step for so long counts as hung, and liveness fails. "
+            "A step is one token of each running request, or a part of a prompt, however long that is."
+        ),
+    ] = 120.0
     judge: Annotated[
         Literal["auto", "native", "emulated"],
         Field(
@@ -119,6 +126,14 @@ class Settings(BaseSettings):
         Field(description="Tokens (prompt and max_tokens) of waiting requests together; more are refused with 503."),
     ] = 262_144
 
+    tracing: Annotated[
+        Literal["off", "otlp"],
+        Field(
+            description="`otlp`: a trace span for every request, sent over OTLP (HTTP, protobuf) to the collector that "
+            "the standard variables `OTEL_EXPORTER_OTLP_*` name; all other standard `OTEL_*` variables hold, too."
+        ),
+    ] = "off"
+
     metering_url: Annotated[AnyHttpUrl, Field(description="Where metering listens.")] = AnyHttpUrl(
         "http://127.0.0.1:8090"
     )
@@ -128,10 +143,18 @@ class Settings(BaseSettings):
     outbox_path: Annotated[
         Path | None,
         Field(
-            description="SQLite file that keeps usage events until metering has acknowledged them; on a volume that "
-            "outlives the container. Without it: `outbox.sqlite3` in KAT_HOME."
+            description="Folder that keeps usage events until metering has acknowledged them; on a volume that "
+            "outlives the container. Without it: `outbox` in KAT_HOME. The SQLite file of an earlier version is taken "
+            "over."
         ),
     ] = None
+    outbox_sync: Annotated[
+        Literal["group", "commit"],
+        Field(
+            description="What a request's answer waits for: `group`, that its usage event survives the end of this "
+            "process, the disk following within milliseconds; `commit`, that it is on the disk, too."
+        ),
+    ] = "group"
     outbox_max_events: Annotated[
         PositiveInt,
         Field(description="Usage events that the outbox holds (about 1 KiB each); once full, requests get 503."),
@@ -168,9 +191,9 @@ class Settings(BaseSettings):
         return self.model_cache or kat_home() / "models"
 
     @property
-    def outbox_file(self) -> Path:
+    def outbox_folder(self) -> Path:
         """Where the outbox is."""
-        return self.outbox_path or kat_home() / "outbox.sqlite3"
+        return self.outbox_path or kat_home() / "outbox"
 
     @property
     def directory_file(self) -> Path:

@@ -16,12 +16,13 @@ import httpx
 import structlog
 from pydantic import SecretStr, ValidationError
 
-from kat.directory import ApiKey, Directory, Tenant, hash_api_key
+from kat.directory import ApiKey, BudgetState, Directory, Tenant, hash_api_key
 from kat_predictor.errors import NotReady, Unauthorized
 
 _log = structlog.get_logger(__name__)
 _IMPATIENT_SECONDS = 0.5
 """Between two tries while there is no directory at all, and every request is refused."""
+_WORSE = [BudgetState.OK, BudgetState.THINK_OFF, BudgetState.EXHAUSTED]
 _HOW_TO_SEND = "Send a key as 'Authorization: Bearer sk-kat-…'."
 _HOW_TO_GET = "Check the key, or ask whoever runs this service for a new one."
 
@@ -32,6 +33,12 @@ class Caller:
 
     tenant: Tenant
     key: ApiKey
+
+    @property
+    def budget_state(self) -> BudgetState | None:
+        """The worse of the tenant's budget and the key's; None without either."""
+        states = {budget.state for budget in (self.tenant.budget, self.key.budget) if budget is not None}
+        return max(states, key=_WORSE.index, default=None)
 
 
 def utc_now() -> datetime:

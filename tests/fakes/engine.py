@@ -52,6 +52,9 @@ class ScriptedEngine:
     """What it draws where it must choose between modes."""
     max_model_len: int = 2_000
     supports_json_schema: bool = False
+    """Then it refuses a schema of type `whale`, and takes any other for its word."""
+    chunk_tokens: int = 1
+    """Tokens that arrive together."""
     cached_prompt_tokens: int = 0
     broken: bool = False
     calls: list[Call] = field(default_factory=list)
@@ -83,17 +86,34 @@ class ScriptedEngine:
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[TokenChunk, None]:
         if len(prompt_ids) + sampling.max_tokens > self.max_model_len:
             raise ValueError(f"{len(prompt_ids)} + {sampling.max_tokens} tokens do not fit {self.max_model_len}")
+        if sampling.json_schema is not None:
+            self.check_json_schema(sampling.json_schema)
         call = Call(self.decode(prompt_ids), sampling)
         self.calls.append(call)
         try:
             if self.broken:
                 raise EngineError("the engine is gone")
-            async for chunk in self._speak(call):
+            async for chunk in self._together(self._speak(call)):
                 call.tokens += len(chunk.token_ids)
                 yield chunk
             call.finished = True
         finally:
             call.closed = True
+
+    async def _together(self, tokens: AsyncGenerator[TokenChunk, None]) -> AsyncGenerator[TokenChunk, None]:
+        waiting: list[TokenChunk] = []
+        async for token in tokens:
+            waiting.append(token)
+            if len(waiting) == self.chunk_tokens or token.finish_reason is not None:
+                yield TokenChunk(
+                    token_ids=tuple(identifier for one in waiting for identifier in one.token_ids),
+                    text="".join(one.text for one in waiting),
+                    finish_reason=token.finish_reason,
+                    logprobs=tuple(logprob for one in waiting for logprob in one.logprobs),
+                    cached_prompt_tokens=waiting[0].cached_prompt_tokens,
+                    engine_seconds=sum(one.engine_seconds for one in waiting),
+                )
+                waiting = []
 
     async def _speak(self, call: Call) -> AsyncGenerator[TokenChunk, None]:
         reply = self._reply(call)
@@ -139,6 +159,12 @@ class ScriptedEngine:
             spoken = sum(1 for other in self.calls if other.sampling.allowed_token_ids is None) - 1
             reply = self.replies[min(spoken, len(self.replies) - 1)]
         return Reply(reply) if isinstance(reply, str) else reply
+
+    def check_json_schema(self, schema: str) -> None:
+        if not self.supports_json_schema:
+            raise ValueError("this engine cannot hold output to a JSON schema")
+        if '"whale"' in schema:
+            raise ValueError("Invalid type: whale")
 
     def kv_cache_usage(self) -> float:
         return 0.25

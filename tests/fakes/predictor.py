@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -27,6 +27,9 @@ from kat_predictor.outbox import Outbox
 from kat_predictor.serving import Serving
 from kat_predictor.tenants import Tenants
 from tests.fakes.engine import ScriptedEngine
+
+if TYPE_CHECKING:
+    from kat_predictor.tracing import Tracing
 
 MODEL = "kat-test"
 KEY = "sk-kat-of-acme"
@@ -95,6 +98,7 @@ async def running_predictor(
     defaults: Defaults | None = None,
     loaded: bool = True,
     kserve: bool = False,
+    tracing: Tracing | None = None,
 ) -> AsyncGenerator[Predictor, None]:
     directory = folder / "directory.json"
     directory.write_text(directory_of(tenant).model_dump_json())
@@ -119,6 +123,11 @@ async def running_predictor(
         tenants.load_copy()
         serving = Serving(tenants)
         install(app, serving, model=MODEL, created=CREATED, max_body_bytes=max_body_bytes)
+        if tracing is not None:
+            # Imported here, because few tests need OpenTelemetry.
+            from kat_predictor.api.trace_edge import TraceEdge  # noqa: PLC0415
+
+            app.add_middleware(TraceEdge, tracing=tracing)
         if loaded:
             serving.begin(
                 Completions(
@@ -133,26 +142,14 @@ async def running_predictor(
                 )
             )
         if kserve:
-            mount_kserve(app, serving)
+            # Takes seconds to import, and few tests need it; those that do import it themselves.
+            from tests.fakes.kserve_routes import mount_kserve  # noqa: PLC0415
+
+            mount_kserve(app, MODEL, serving)
         try:
             yield Predictor(app, engine, serving, admission, outbox, registry, client)
         finally:
             await outbox.close()
-
-
-def mount_kserve(app: FastAPI, serving: Serving) -> None:
-    """KServe's own routes and error handlers, as its server adds them behind ours."""
-    # Imported here, because it takes seconds and few tests need it.
-    from kserve.protocol.rest.server import RESTServer  # noqa: PLC0415
-
-    from kat_predictor.kserve_sdk import ModelServer  # noqa: PLC0415
-    from kat_predictor.model import KatModel  # noqa: PLC0415
-
-    server = ModelServer(enable_grpc=False)
-    server.register_model(KatModel(MODEL, serving))
-    rest = RESTServer("unused:app", server.dataplane, server.model_repository_extension, http_port=8080)
-    rest._register_endpoints(app)
-    rest._add_exception_handlers(app)
 
 
 class Connection:

@@ -13,12 +13,13 @@ from kat_predictor.tenants import Caller
 KEY_ID = UUID("0196f2a0-0000-7000-8000-000000000001")
 
 
-def a_caller(tenant: str = "acme", *, budget: BudgetState | None = None, **limits: Any) -> Caller:
+def a_caller(tenant: str = "acme", *, budget: BudgetState | None = None, weight: str = "1", **limits: Any) -> Caller:
     return Caller(
         tenant=Tenant(
             id=tenant,
             name=tenant.title(),
             limits=Limits(**limits),
+            weight=Decimal(weight),
             budget=None if budget is None else _budget(budget),
         ),
         key=ApiKey(id=KEY_ID, tenant=tenant, project="search", sha256=hash_api_key(f"sk-kat-{tenant}")),

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from kat_predictor.api.json_response import JsonResponse
 from kat_predictor.errors import ApiError, InvalidRequest, MethodNotAllowed, NotFound
+from kat_predictor.request_trace import note_error
 
 OPENAI_PREFIXES: Final = ("/v1", "/openai/v1")
 _KSERVE_VERBS: Final = (":predict", ":explain")
@@ -22,6 +23,7 @@ _log = structlog.get_logger(__name__)
 
 def error_answer(error: ApiError, path: str) -> JsonResponse:
     """The answer to a request for `path` that ended in this error."""
+    note_error(error.code or error.type)
     content: object = error.to_openai() if is_openai(path) else {"error": error.message}
     return JsonResponse(content, status_code=error.status, headers=error.headers())
 

@@ -23,5 +23,6 @@ def install(app: FastAPI, serving: Serving, *, model: str, created: int, max_bod
     """
     app.add_middleware(RequestEdge, max_body_bytes=max_body_bytes)
     install_error_answers(app)
-    app.include_router(kserve_overrides(serving))
+    # Routes are tried in their order: the busiest stand first.
     app.include_router(openai_router(serving, model=model, created=created))
+    app.include_router(kserve_overrides(serving))

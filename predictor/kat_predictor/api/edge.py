@@ -7,15 +7,15 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kat_predictor.api.answers import error_answer
-from kat_predictor.errors import BodyTooLarge
+from kat_predictor.errors import BodyTooLarge, Draining
 
 
 class RequestEdge:
     """ASGI middleware for every HTTP request.
 
     FastAPI leaves a handler running when its client disconnects before the response begins, and a request that
-    waits for its first token sends nothing for long. So the handler runs as a task here and is cancelled when the
-    connection closes; the task's `finally` blocks have run when this returns.
+    waits for its first token sends nothing for long. So the handler is cancelled here when the connection closes; its
+    `finally` blocks have run when this returns.
 
     Args:
         app: What is served.
@@ -66,7 +66,10 @@ class RequestEdge:
 async def _serve_while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
     unread = [body]
     gone = asyncio.Event()
-    answered = False
+    begun = answered = False
+    left = False
+    work = asyncio.current_task()
+    assert work is not None  # noqa: S101 - servers run applications in tasks; narrows the type
 
     async def replay() -> Message:
         if unread:
@@ -75,29 +78,37 @@ async def _serve_while_connected(app: ASGIApp, scope: Scope, body: bytes, receiv
         return {"type": "http.disconnect"}
 
     async def watched_send(message: Message) -> None:
-        nonlocal answered
+        nonlocal begun, answered
+        begun = True
         await send(message)
         answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
-    work = asyncio.ensure_future(app(scope, replay, watched_send))
-    departure = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait((work, departure), return_when=asyncio.FIRST_COMPLETED)
+    async def watch() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
         gone.set()
         # After a whole answer a connection counts as disconnected too; nothing is left then to be stopped.
         if not answered:
+            left = True
             work.cancel()
-        await asyncio.wait((work,))
+
+    departure = asyncio.ensure_future(watch())
+    try:
+        await app(scope, replay, watched_send)
     except asyncio.CancelledError:
-        work.cancel()
-        await asyncio.wait((work,))
+        if left and work.cancelling() == 1:
+            return
+        await _give_up(scope, receive, send, begun=begun or left)
         raise
     finally:
         departure.cancel()
-    if not work.cancelled():
-        work.result()
+        if left:
+            work.uncancel()
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _give_up(scope: Scope, receive: Receive, send: Send, *, begun: bool) -> None:
+    """The server shuts down, and its grace is over: tell a client that waits for the beginning of its answer."""
+    if not begun:
+        cut = Draining("This replica has shut down; try again, another one will answer.", retry_after=1)
+        await error_answer(cut, scope["path"])(scope, receive, send)

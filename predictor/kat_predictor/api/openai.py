@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from kat_predictor.api import responses
 from kat_predictor.api.answers import OPENAI_PREFIXES, error_answer, internal_error
@@ -30,13 +32,17 @@ def openai_router(serving: Serving, *, model: str, created: int) -> APIRouter:
     """
     routes = _Routes(serving, model, created)
     router = APIRouter()
+
+    def add(method: str, path: str, endpoint: _Endpoint) -> None:
+        router.routes.append(Route(path, _Answering(endpoint), methods=[method]))
+
     for prefix in OPENAI_PREFIXES:
-        router.add_route(f"{prefix}/chat/completions", _answering(routes.chat), methods=["POST"])
-        router.add_route(f"{prefix}/completions", _answering(routes.text), methods=["POST"])
-        router.add_route(f"{prefix}/models", _answering(routes.models), methods=["GET"])
-    router.add_route("/openai/v1/models/{name:path}", _answering(routes.model), methods=["GET"])
+        add("POST", f"{prefix}/chat/completions", routes.chat)
+        add("POST", f"{prefix}/completions", routes.text)
+        add("GET", f"{prefix}/models", routes.models)
+    add("GET", "/openai/v1/models/{name:path}", routes.model)
     # KServe's v1 protocol asks here for the readiness of a model, without a key; one answer serves both.
-    router.add_route("/v1/models/{name:path}", _answering(routes.model_and_readiness), methods=["GET"])
+    add("GET", "/v1/models/{name:path}", routes.model_and_readiness)
     return router
 
 
@@ -97,16 +103,23 @@ class _Routes:
             )
 
 
-def _answering(endpoint: _Endpoint) -> _Endpoint:
-    """The endpoint with its errors as answers in OpenAI's shape, before KServe's handlers shape them in their way."""
+class _Answering:
+    """An endpoint whose errors are answers in OpenAI's shape, before KServe's handlers shape them in their way.
 
-    async def answer(request: Request) -> Response:
-        path = request.url.path
+    It is an ASGI application, which Starlette calls as it is: for functions it has layers of its own, for errors that
+    do not come through here.
+    """
+
+    def __init__(self, endpoint: _Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path = scope["path"]
         try:
-            return await endpoint(request)
+            response = await self._endpoint(Request(scope, receive))
         except ApiError as error:
-            return error_answer(error, path)
+            response = error_answer(error, path)
         except Exception as error:  # noqa: BLE001 - logged in full; outside only that it happened
-            return error_answer(internal_error(error, path), path)
-
-    return answer
+            response = error_answer(internal_error(error, path), path)
+        await response(scope, receive, send)

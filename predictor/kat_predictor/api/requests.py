@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from kat.usage_event import MAX_LABELS, LabelKey, LabelValue
 from kat_predictor.api.messages import read_messages
 from kat_predictor.api.mode_parameters import Budget, ChatTemplateKwargs, Effort, Thinking, mode_request
+from kat_predictor.api.response_format import ResponseFormat
 from kat_predictor.errors import InvalidRequest
 from kat_predictor.job import ChatPrompt, Job, TextPrompt
 
@@ -44,12 +45,6 @@ class StreamOptions(_Lenient):
     """What a stream reports beside its text."""
 
     include_usage: bool | None = None
-
-
-class ResponseFormat(_Lenient):
-    """The form of the answer."""
-
-    type: str
 
 
 class ToolFunction(_Lenient):
@@ -159,8 +154,19 @@ class ChatCompletionRequest(_Common):
             seed=self.seed,
             stop=tuple(self.stop or ()),
             top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            json_schema=self._json_schema(),
             labels=self.labels,
         )
+
+    def _json_schema(self) -> str | None:
+        schema = None if self.response_format is None else self.response_format.schema_text()
+        if schema is not None and self.tools_offered:
+            # An answer in the form of the schema could hold no call.
+            raise InvalidRequest(
+                "'response_format' does not go with 'tools': send 'tool_choice': \"none\", or the tools alone.",
+                param="response_format",
+            )
+        return schema
 
     def _check_chat(self) -> None:
         if self.max_tokens is not None and self.max_completion_tokens not in {None, self.max_tokens}:
@@ -170,8 +176,6 @@ class ChatCompletionRequest(_Common):
             )
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequest("'top_logprobs' goes with 'logprobs': true only.", param="top_logprobs")
-        if self.response_format is not None:
-            _only(self.response_format.type, {"text"}, "response_format.type", "plain text; ask for JSON in words")
         if self.modalities is not None and self.modalities != ["text"]:
             raise InvalidRequest("'modalities' can be [\"text\"] only.", param="modalities")
         if self.functions:

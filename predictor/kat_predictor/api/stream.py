@@ -22,6 +22,7 @@ from kat_predictor.events import (
     Started,
     ToolCalled,
 )
+from kat_predictor.request_trace import note_error
 
 _DONE: Final = b"data: [DONE]\n\n"
 
@@ -171,6 +172,7 @@ class EventStream(Response):
             if not begun:
                 await error_answer(api_error, path)(scope, receive, send)
                 return
+            note_error(api_error.code or api_error.type)
             failure = b"data: %b\n\n" % orjson.dumps(api_error.to_openai())
             await send({"type": "http.response.body", "body": failure, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

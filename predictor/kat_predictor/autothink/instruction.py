@@ -46,5 +46,7 @@ def explicit_instruction(text: str) -> Decided | None:
 def _instructions(text: str) -> Iterator[Found]:
     for clause in _CLAUSE.finditer(text):
         said = " ".join(clause.group().lower().strip("- ").split())
-        finds = [*instruction_english.find(said), *instruction_chinese.find(said)]
+        finds = list(instruction_english.find(said))
+        if not said.isascii():
+            finds += instruction_chinese.find(said)
         yield from sorted(finds, key=lambda find: find.end)

@@ -8,6 +8,8 @@ Rules:
   segments are CONTROL.
 - `<think>` without a mode tag means on; an answer, or any text after the judge, without a mode tag means off.
 - What cannot be classified is answer text. The one exception is a stream that is cut inside an expected tag.
+- Where the answer is to be generated apart, the parser stops at the place where it would begin: what came past that
+  place is CONTROL.
 """
 
 from __future__ import annotations
@@ -101,15 +103,23 @@ class Parser:
     looked at again.
     """
 
-    def __init__(self, start: Segment) -> None:
-        """Begin inside JUDGE (KAT's own prompt), THINK (forced on) or ANSWER (forced off)."""
+    def __init__(self, start: Segment, *, answer_apart: bool = False) -> None:
+        """Prepare a parser.
+
+        Args:
+            start: Begin inside JUDGE (KAT's own prompt), THINK (forced on) or ANSWER (forced off).
+            answer_apart: Read up to the answer only, which a call of its own is to generate.
+        """
         self._at = _START[start]
+        self._answer_apart = answer_apart
+        self._overrun = ""
         self._mode = {_At.THINK: Mode.ON, _At.ANSWER: Mode.OFF}.get(self._at, Mode.UNDECIDED)
         self._attribution = Attribution()
         self._held = ""
         self._untouched = True
         self._drop_newline = False  # the next character, if it is a newline, belongs to the opening tag before it
         self._line_is_blank = True  # nothing but blanks since the last newline of this segment
+        self._ended_line = False  # the last character that was classified, up to the answer, was a newline
 
     @property
     def mode(self) -> Mode:
@@ -131,6 +141,21 @@ class Parser:
         return self._at is _At.AFTER_ANSWER
 
     @property
+    def answer_due(self) -> bool:
+        """The answer is to be generated apart, and its turn has come."""
+        return self._answer_apart and (self.answer_begun or bool(self._overrun))
+
+    @property
+    def overrun(self) -> str:
+        """The text that came past the place where an answer that is generated apart would begin."""
+        return self._overrun
+
+    @property
+    def holds_text(self) -> bool:
+        """The end of what was fed may turn out to be the beginning of a tag."""
+        return bool(self._held)
+
+    @property
     def pending_tokens(self) -> int:
         """Tokens that were fed and are in no delta yet."""
         return self._attribution.pending_tokens
@@ -141,25 +166,38 @@ class Parser:
         Raises:
             ValueError: There are marks, and not one for each token.
         """
+        if self._goes_on(text):
+            deltas = self._attribution.piece(_SEGMENT[self._at], text, tokens, marks)
+            self._pass(text, 0, len(text))
+            self._ended_line = False
+            return deltas
         self._attribution.add(text, tokens, marks)
         self._scan(text)
         return self._attribution.take()
 
     def insert(self, text: str) -> list[Delta]:
-        """Take in text that the server wrote: it moves the parser and is in no delta."""
+        """Take in text that the server wrote, in the place of any overrun: it moves the parser and is in no delta."""
+        self._overrun = ""
         self._attribution.settle()
         self._attribution.add(text, 0, shown=False)
         self._scan(text)
         return self._attribution.take()
 
     def way_to_answer(self) -> str:
-        """The text that leads from here into the answer, finishing a tag that has begun; empty inside the answer."""
+        """The text that leads from here into the answer, finishing a tag that has begun; empty inside the answer.
+
+        Where the answer is generated apart, "here" is the place before the overrun.
+        """
+        if self.answer_due and self.answer_begun:
+            return "\n" if self._drop_newline else ""
         ways = _TO_ANSWER[self._at]
         if self._held:
             for way in ways:
                 for written in (way, way.lstrip("\n")):
                     if written.startswith(self._held):
                         return written.removeprefix(self._held)
+        elif self._ended_line and self._at not in _SEGMENT:
+            return ways[0].lstrip("\n")
         return ways[0]
 
     def finish(self) -> list[Delta]:
@@ -170,11 +208,41 @@ class Parser:
         self._attribution.settle()
         return self._attribution.take()
 
+    def _goes_on(self, text: str) -> bool:
+        """The text can be nothing but more of the segment that the stream stands in, as most texts are."""
+        return (
+            bool(text)
+            and "<" not in text
+            and text[-1] != "\n"
+            and self._at in _SEGMENT
+            and not (self._held or self._drop_newline or self._answer_apart)
+        )
+
     def _scan(self, text: str) -> None:
+        if not text:
+            return
         text, self._held = self._held + text, ""
         start = 0
         while start < len(text):
-            start = self._step_between(text, start) if self._at not in _SEGMENT else self._step_inside(text, start)
+            if self._answer_apart and self.answer_begun:
+                start = self._stop_before_answer(text, start)
+            else:
+                start = self._step_between(text, start) if self._at not in _SEGMENT else self._step_inside(text, start)
+        end = len(text) - len(self._held) - len(self._overrun)
+        if end:
+            self._ended_line = text[end - 1] == "\n"
+
+    def _stop_before_answer(self, text: str, start: int) -> int:
+        if self._drop_newline and text[start] == "\n":
+            self._drop_newline = False
+            self._attribution.classify(Segment.CONTROL, 1)
+            return start + 1
+        return self._overrun_from(text, start)
+
+    def _overrun_from(self, text: str, start: int) -> int:
+        self._overrun += text[start:]
+        self._attribution.classify(Segment.CONTROL, len(text) - start)
+        return len(text)
 
     def _step_inside(self, text: str, start: int) -> int:
         """Classify up to a tag or to the end, and say how far the text is dealt with."""
@@ -210,6 +278,9 @@ class Parser:
             return at
         found = self._tag_at(text, at, _TAGS[self._at])
         if found is None:
+            if self._answer_apart:
+                # The server has yet to write the answer's tag, so the answer has not begun.
+                return self._overrun_from(text, at)
             self._enter("", _At.ANSWER)
             return at
         tag, target = found
@@ -254,6 +325,9 @@ class Parser:
         if end == start:
             return
         self._attribution.classify(_SEGMENT[self._at], end - start)
+        self._pass(text, start, end)
+
+    def _pass(self, text: str, start: int, end: int) -> None:
         self._untouched = False
         newline = text.rfind("\n", start, end)
         if newline >= 0:

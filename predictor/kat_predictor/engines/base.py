@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,17 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One token's log-probability under the model, before temperature, bias and filters."""
+    """One token's log-probability under the model, before temperature, bias and filters.
+
+    Where a JSON schema rules tokens out, it is that among the others, and `top` has the others only.
+    """
 
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TokenChunk:
+class TokenChunk(NamedTuple):
     """Some freshly generated tokens and the text that they complete.
 
     The texts of a call's chunks, joined, are the decoded text of its tokens. A chunk's text may be empty (a token
@@ -65,6 +67,13 @@ class Engine(Protocol):
     @property
     def supports_json_schema(self) -> bool:
         """Whether `Sampling.json_schema` is honoured; otherwise `generate` raises ValueError for it."""
+        ...
+
+    def check_json_schema(self, schema: str) -> None:
+        """Return where `Sampling.json_schema` would be honoured. Callable from any thread; may take tenths of a second.
+
+        Raises ValueError, with the reason, for a schema that no output could be held to.
+        """
         ...
 
     @property

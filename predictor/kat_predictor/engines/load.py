@@ -38,6 +38,7 @@ def load_engine(
     max_batch_tokens: int | None = None,
     prefix_cache_tokens: int = 8192,
     engine_arguments: Mapping[str, Any] = MappingProxyType({}),
+    stall_seconds: float = 120.0,
 ) -> Engine:
     """Load a model and start its engine. Blocks for seconds to minutes.
 
@@ -53,6 +54,7 @@ def load_engine(
         max_batch_tokens: capacity of the key-value cache.
         prefix_cache_tokens: tokens kept for prompts to come.
         engine_arguments: any of vLLM's own, by name; vLLM sizes its caches by them, not by the three above.
+        stall_seconds: an engine that takes longer for a step counts as hung: its `health` fails.
 
     Raises:
         DefaultModelError: the default model's wheel is not installed.
@@ -76,6 +78,7 @@ def load_engine(
             max_model_len=max_model_len,
             trust_remote_code=trust_remote_code,
             arguments={"max_num_seqs": max_batch, **engine_arguments},
+            stall_seconds=stall_seconds,
         )
     if engine_arguments:
         raise ValueError("engine arguments are vLLM's, and the engine is transformers")
@@ -87,6 +90,7 @@ def load_engine(
         max_batch=max_batch,
         max_batch_tokens=max_batch_tokens,
         prefix_cache_tokens=prefix_cache_tokens,
+        stall_seconds=stall_seconds,
     )
 
 

@@ -56,7 +56,7 @@ class TransformersEngine(ChatTokenizer):
         max_batch_tokens: int | None = None,
         prefix_cache_tokens: int = 8192,
         prefill_tokens: int = 256,
-        stall_seconds: float = 300.0,
+        stall_seconds: float = 120.0,
     ) -> None:
         super().__init__(tokenizer)
         self._forward = Forward(model)
@@ -129,6 +129,9 @@ class TransformersEngine(ChatTokenizer):
             with self._changed:
                 self._open.discard(call)
 
+    def check_json_schema(self, schema: str) -> None:  # noqa: ARG002 - none can be honoured
+        raise ValueError("the transformers engine cannot hold output to a JSON schema")
+
     def kv_cache_usage(self) -> float:
         return self._usage
 
@@ -137,7 +140,7 @@ class TransformersEngine(ChatTokenizer):
             self._raise_if_gone()
         started = self._step_started
         if started is not None and time.monotonic() - started > self._stall_seconds:
-            raise EngineError(f"the engine has not finished a step for {self._stall_seconds:.0f} s")
+            raise EngineError(f"the engine has not finished a step for {self._stall_seconds:g} s")
 
     async def close(self) -> None:
         with self._changed:
@@ -154,7 +157,7 @@ class TransformersEngine(ChatTokenizer):
     def _check(self, prompt_ids: Sequence[int], sampling: Sampling) -> None:
         vocabulary = self._forward.vocabulary
         if sampling.json_schema is not None:
-            raise ValueError("the transformers engine cannot hold output to a JSON schema")
+            self.check_json_schema(sampling.json_schema)
         if not prompt_ids:
             raise ValueError("the prompt has no tokens")
         if sampling.max_tokens < 1:

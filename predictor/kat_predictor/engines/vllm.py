@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import math
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -36,6 +38,7 @@ from kat_predictor.engines.chat_tokenizer import ChatTokenizer, stop_ids
 from kat_predictor.engines.detokenize import Detokenizer, Vocabulary
 from kat_predictor.engines.vllm_arguments import as_command_line, check_names
 from kat_predictor.engines.vllm_busy_time import BusyTime, Share
+from kat_predictor.engines.vllm_progress import Progress
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,13 @@ _DEFAULTS: Mapping[str, Any] = {
     # hold the output to, where others leave it out in silence.
     "structured_outputs_config": {"backend": "guidance"},
 }
+_GUIDANCE: Mapping[str, Any] = {
+    # JSON may hold any amount of white space between its parts, and small models then write nothing else. On one line,
+    # as most JSON that a model has read is, each separator has one space at most.
+    "whitespace_flexible": False,
+    "item_separator": ", ?",
+    "key_separator": ": ?",
+}
 _CPU_DEFAULTS: Mapping[str, Any] = {
     # Compiling the model takes minutes on a CPU and gains little there.
     "enforce_eager": True,
@@ -67,12 +77,13 @@ class VllmEngine(ChatTokenizer):
 
     supports_json_schema = True
 
-    def __init__(self, llm: AsyncLLM, statistics: list[_Statistics], busy: BusyTime) -> None:
+    def __init__(self, llm: AsyncLLM, statistics: list[_Statistics], busy: BusyTime, progress: Progress) -> None:
         tokenizer: PreTrainedTokenizerBase = llm.get_tokenizer()
         super().__init__(tokenizer)
         self._llm = llm
         self._statistics = statistics
         self._busy = busy
+        self._progress = progress
         generation = SimpleNamespace(**llm.model_config.try_get_generation_config())
         self._stop_ids = stop_ids(tokenizer, llm.model_config.hf_text_config, generation)
         self._vocabulary = Vocabulary(tokenizer, self._stop_ids)
@@ -81,6 +92,7 @@ class VllmEngine(ChatTokenizer):
         self._running: dict[str, Share] = {}
         for source in statistics:
             source.running = self._running
+            source.progress = progress
 
     @classmethod
     def load(
@@ -90,6 +102,7 @@ class VllmEngine(ChatTokenizer):
         max_model_len: int | None = None,
         trust_remote_code: bool = False,
         arguments: Mapping[str, Any] | None = None,
+        stall_seconds: float = 120.0,
     ) -> VllmEngine:
         """Start vLLM with a model. Takes a minute or more; call it in a thread.
 
@@ -98,6 +111,7 @@ class VllmEngine(ChatTokenizer):
             max_model_len: prompt and completion tokens together, at most; None is what the model allows.
             trust_remote_code: run Python code that comes with the model.
             arguments: any of vLLM's engine arguments, by name, with values as `vllm serve` takes them.
+            stall_seconds: a step that takes longer makes `health` fail.
 
         Raises:
             ValueError: One line that names the argument that vLLM does not have or does not accept.
@@ -128,7 +142,7 @@ class VllmEngine(ChatTokenizer):
         except RuntimeError as error:
             raise EngineError(f"vLLM did not start: {error}") from error
         log.info("vLLM is up", seconds=round(time.monotonic() - started, 1))
-        return cls(llm, statistics, BusyTime(time.perf_counter))
+        return cls(llm, statistics, BusyTime(time.perf_counter), Progress(stall_seconds, time.monotonic))
 
     @property
     def max_model_len(self) -> int:
@@ -149,6 +163,7 @@ class VllmEngine(ChatTokenizer):
 
     async def _stream(self, prompt_ids: list[int], parameters: SamplingParams) -> AsyncGenerator[TokenChunk, None]:
         call_id = str(next(self._call_ids))
+        self._progress.begin(at_work=self._at_work)
         text = Detokenizer(self._vocabulary)
         share = self._running[call_id] = self._busy.join()
         outputs = self._llm.generate(tokens_input(prompt_ids), parameters, call_id)
@@ -182,10 +197,28 @@ class VllmEngine(ChatTokenizer):
                 allowed_token_ids=None if sampling.allowed_token_ids is None else list(sampling.allowed_token_ids),
                 logit_bias=dict(sampling.logit_bias) or None,
                 stop_token_ids=list(self._stop_ids),
-                structured_outputs=None if structure is None else StructuredOutputsParams(json=structure),
+                structured_outputs=None if structure is None else self._structured_outputs(structure),
                 output_kind=RequestOutputKind.DELTA,
                 detokenize=False,
                 skip_clone=True,
+            )
+        except VLLMClientError as error:
+            raise ValueError(str(error)) from error
+
+    def _structured_outputs(self, schema: str) -> StructuredOutputsParams:
+        decoded = json.loads(schema)
+        if self._llm.vllm_config.structured_outputs_config.backend == "guidance" and isinstance(decoded, dict):
+            # A keyword of this backend's own; who writes it into a schema has the last word.
+            own = decoded.get("x-guidance")
+            decoded["x-guidance"] = {**_GUIDANCE, **(own if isinstance(own, dict) else {})}
+        return StructuredOutputsParams(json=json.dumps(decoded))
+
+    def check_json_schema(self, schema: str) -> None:
+        parameters = self._parameters(Sampling(max_tokens=1, json_schema=schema))
+        try:
+            # What vLLM does with each call that it is given, for whichever backend it was set up with.
+            parameters.verify(
+                self._llm.model_config, None, self._llm.vllm_config.structured_outputs_config, self._llm.get_tokenizer()
             )
         except VLLMClientError as error:
             raise ValueError(str(error)) from error
@@ -216,7 +249,8 @@ class VllmEngine(ChatTokenizer):
                 top=tuple(
                     (word(other), entry.logprob)
                     for other, entry in sorted(position.items(), key=lambda item: item[1].rank)
-                    if entry.rank <= top
+                    # A token that the grammar rules out has no probability, and JSON no word for minus infinity.
+                    if entry.rank <= top and entry.logprob > -math.inf
                 ),
             )
             for token_id, position in zip(output.token_ids, output.logprobs, strict=True)
@@ -235,11 +269,18 @@ class VllmEngine(ChatTokenizer):
         """Time in which any call ran; the calls' engine_seconds add up to it."""
         return self._busy.seconds
 
+    @property
+    def _at_work(self) -> bool:
+        # Also by its own last word: clients who give up on a scheduler that hangs must not hide that it does.
+        return self._llm.get_num_unfinished_requests() > 0 or self.running_requests > 0
+
     async def health(self) -> None:
         try:
             await self._llm.check_health()
         except EngineDeadError as error:
             raise EngineError(str(error)) from error
+        if self._progress.stalled(at_work=self._at_work):
+            raise EngineError(f"vLLM has work, and has not finished a step for {self._progress.stall_seconds:g} s")
 
     async def close(self) -> None:
         # Calls that still run wait for output that will not come any more.
@@ -259,6 +300,7 @@ class _Statistics(StatLoggerBase):  # type: ignore[misc] # vLLM is not type-chec
         self.kv_cache_usage = 0.0
         self.running_requests = 0
         self.running: Mapping[str, Share] = {}
+        self.progress: Progress | None = None
 
     def record(
         self,
@@ -267,6 +309,8 @@ class _Statistics(StatLoggerBase):  # type: ignore[misc] # vLLM is not type-chec
         mm_cache_stats: object = None,  # noqa: ARG002 - vLLM's signature
         engine_idx: int = 0,  # noqa: ARG002 - vLLM's signature
     ) -> None:
+        if self.progress is not None:
+            self.progress.step()
         if scheduler_stats is not None:
             self.kv_cache_usage = scheduler_stats.kv_cache_usage
             self.running_requests = scheduler_stats.num_running_reqs

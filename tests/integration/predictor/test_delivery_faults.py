@@ -31,10 +31,12 @@ class Metering:
         self.committed: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
+        self.requests = 0
         self._die = Random(seed)
         self._misbehaves = misbehaves
 
     def fault(self) -> str | None:
+        self.requests += 1
         if not self._misbehaves:
             return None
         fault = self._die.choice([None, "refuse", "lose the answer", "cut the answer"])
@@ -117,10 +119,12 @@ async def until_empty(outbox: Outbox) -> None:
 async def test_every_event_is_committed_once_whatever_goes_wrong(tmp_path: Path, seed: int) -> None:
     metering = Metering(seed=seed, misbehaves=True)
     with serving(metering) as port:
-        async with delivering(tmp_path / "outbox.sqlite3", port) as (outbox, _):
+        async with delivering(tmp_path / "outbox", port) as (outbox, _):
             ids = []
             while len(metering.faults) < 3:
+                before = metering.requests
                 ids += await put(outbox, 20)
+                await until(lambda: metering.requests > before)  # noqa: B023 - awaited before the next round
             await until_empty(outbox)
     assert metering.committed == Counter(ids)
     assert max(metering.sent.values()) > 1, "no answer was lost"
@@ -129,9 +133,9 @@ async def test_every_event_is_committed_once_whatever_goes_wrong(tmp_path: Path,
 async def test_a_predictor_that_died_delivers_after_its_restart(tmp_path: Path) -> None:
     metering = Metering(seed=0, misbehaves=False)
     with serving(metering) as port:
-        async with delivering(tmp_path / "outbox.sqlite3", port) as (outbox, _):
+        async with delivering(tmp_path / "outbox", port) as (outbox, _):
             ids = await put(outbox, 500)
-        async with delivering(tmp_path / "outbox.sqlite3", port) as (outbox, _):
+        async with delivering(tmp_path / "outbox", port) as (outbox, _):
             ids += await put(outbox, 10)
             await until_empty(outbox)
     assert metering.committed == Counter(ids)
@@ -141,7 +145,7 @@ async def test_events_wait_while_metering_is_away(tmp_path: Path) -> None:
     metering = Metering(seed=0, misbehaves=False)
     with serving(metering) as port:
         pass
-    async with delivering(tmp_path / "outbox.sqlite3", port) as (outbox, delivery):
+    async with delivering(tmp_path / "outbox", port) as (outbox, delivery):
         ids = await put(outbox, 50)
         await until(lambda: delivery._failures)
         assert outbox.events == 50

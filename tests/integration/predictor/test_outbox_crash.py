@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from kat_predictor.outbox import Outbox
-from kat_predictor.outbox_file import OutboxFile
+from kat_predictor.outbox_folder import open_journal
 
 _PUT_FOR_EVER = """
 import asyncio, sys
@@ -24,10 +24,44 @@ async def put_for_ever(outbox):
         event = a_usage_event()
         await outbox.reserve().put(event)
         print(event.id, flush=True)  # what a client would take for a whole response
+        await asyncio.sleep(0)
 
 async def main():
     outbox = await Outbox.open(Path(sys.argv[1]), max_events=10**9)
     await asyncio.gather(*(put_for_ever(outbox) for _ in range(16)))
+
+asyncio.run(main())
+"""
+
+_PUT_AND_DELIVER = """
+import asyncio, sys
+from pathlib import Path
+import httpx, orjson
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from kat_predictor.delivery import Delivery
+from kat_predictor.metrics import Metrics
+from kat_predictor.outbox import Outbox
+from tests.fakes.tenants import a_usage_event
+
+def acknowledge(request):
+    ids = [event["id"] for event in orjson.loads(request.content)]
+    for event_id in ids:
+        print("delivered", event_id, flush=True)
+    return httpx.Response(200, json={"new": len(ids), "duplicate": 0, "rejected": 0})
+
+async def main():
+    outbox = await Outbox.open(Path(sys.argv[1]), max_events=10**9)
+    client = httpx.AsyncClient(transport=httpx.MockTransport(acknowledge), base_url="http://metering")
+    delivery = Delivery(
+        outbox=outbox, client=client, token=SecretStr("s"), metrics=Metrics(CollectorRegistry()), linger_seconds=0.001
+    )
+    run = asyncio.create_task(delivery.run())
+    while True:
+        event = a_usage_event()
+        await outbox.reserve().put(event)
+        print("put", event.id, flush=True)
+        await asyncio.sleep(0)
 
 asyncio.run(main())
 """
@@ -62,12 +96,17 @@ asyncio.run(main())
 
 
 def ids_in(path: Path) -> set[str]:
-    with closing(OutboxFile.open(path)) as file:
-        return {orjson.loads(body)["id"] for _, body in file.oldest(10**9)}
+    ids: set[str] = set()
+    with closing(open_journal(path).journal) as journal:
+        while (segment := journal.oldest()) is not None:
+            batch = journal.read(segment, 1_000)
+            ids |= {orjson.loads(body)["id"] for body in batch.bodies}
+            journal.acknowledge(batch)
+    return ids
 
 
 def test_every_event_that_was_put_survives_kill_9(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.sqlite3"
+    path = tmp_path / "outbox"
     with subprocess.Popen(
         [sys.executable, "-c", _PUT_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -78,8 +117,23 @@ def test_every_event_that_was_put_survives_kill_9(tmp_path: Path) -> None:
     assert set(told) <= ids_in(path)
 
 
+def test_every_event_that_was_put_is_delivered_or_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "outbox"
+    with subprocess.Popen(
+        [sys.executable, "-c", _PUT_AND_DELIVER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3_000)]
+        process.kill()
+        lines += [line for line in process.stdout if line.endswith("\n")]
+    told = {line.split()[1] for line in lines if line.startswith("put")}
+    delivered = {line.split()[1] for line in lines if line.startswith("delivered")}
+    assert delivered, "it was killed before anything was delivered"
+    assert told <= delivered | ids_in(path)
+
+
 def test_an_outbox_left_by_kill_9_is_delivered_from(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.sqlite3"
+    path = tmp_path / "outbox"
     with subprocess.Popen(
         [sys.executable, "-c", _PUT_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -97,7 +151,7 @@ def test_an_outbox_left_by_kill_9_is_delivered_from(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_no_more_refuses_requests_and_loses_no_event(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.sqlite3"
+    path = tmp_path / "outbox"
     result = subprocess.run(
         [sys.executable, "-c", _FILL_THE_DISK, str(path)], capture_output=True, text=True, timeout=120, check=False
     )

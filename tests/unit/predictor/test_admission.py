@@ -127,6 +127,19 @@ async def test_tenants_that_wait_take_turns(door: Callable[..., Admission]) -> N
     assert "".join(log) == "aababa"
 
 
+async def test_tenants_that_wait_take_turns_by_their_weights(door: Callable[..., Admission]) -> None:
+    admission = door()
+    log: list[str] = []
+    requests = []
+    for tenant in "xaaaabbbb":
+        requests.append(Request(admission, a_caller(tenant, weight="3" if tenant == "a" else "1"), log=log))
+        await settled()
+    for request in requests:
+        request.end.set()
+    await asyncio.gather(*(request.task for request in requests))
+    assert "".join(log) == "xabaaabbb"
+
+
 async def test_a_full_queue_refuses_with_503(door: Callable[..., Admission]) -> None:
     admission = door(queued=1)
     async with running(admission, a_caller(), a_caller()):

@@ -68,7 +68,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def outbox(tmp_path: Path) -> AsyncGenerator[Outbox]:
-    outbox = await Outbox.open(tmp_path / "outbox.sqlite3", max_events=10_000)
+    outbox = await Outbox.open(tmp_path / "outbox", max_events=10_000)
     yield outbox
     await outbox.close()
 
@@ -187,6 +187,19 @@ async def test_a_rejected_event_is_metering_s_now_and_counted(
     assert [(log["event_id"], log["reason"]) for log in logs if log["event"] == "event_rejected"] == [
         (ids[1], "time is in the future")
     ]
+
+
+async def test_rejections_of_an_answer_that_does_not_count_are_not_counted(
+    delivery: Delivery, outbox: Outbox, metering: Metering, registry: CollectorRegistry
+) -> None:
+    """The batch is sent again, and its rejections come again."""
+    metering.script = [
+        answer(200, json={"new": 0, "duplicate": 0, "rejected": 1}),
+        answer(200, json={"new": 0, "duplicate": 1, "rejected": 1}),
+    ]
+    await put(outbox, 2)
+    assert await deliver_all(delivery) == 0
+    assert registry.get_sample_value("kat_outbox_rejected_total") == 1
 
 
 async def test_a_batch_that_is_too_large_is_halved_until_it_fits(

@@ -72,6 +72,14 @@ def test_what_was_served_is_forgotten_when_nobody_waits() -> None:
     assert order(queue) == "ab"
 
 
+def test_a_tenant_of_twice_the_weight_gets_twice_the_turns() -> None:
+    queue = FairQueue()
+    for tenant, weight in [*[("a", 2.0)] * 8, *[("b", 1.0)] * 4]:
+        queue.push(tenant, 100, weight)
+    served = order(queue)
+    assert (served[:6].count("a"), served[:9].count("a")) == (4, 6)
+
+
 def test_a_request_that_leaves_takes_nothing_from_its_tenant() -> None:
     queue = FairQueue()
     gone = queue.push("a", 10_000)
@@ -96,17 +104,27 @@ def test_everything_that_waits_is_served_once_and_the_tokens_add_up(requests: li
     assert (len(queue), queue.tokens) == (0, 0)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 50)), min_size=1, max_size=80))
-def test_while_two_tenants_wait_neither_gets_ahead_by_more_than_two_requests(requests: list[tuple[str, int]]) -> None:
-    """The bound of start-time fair queueing: one largest request of each."""
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50)), min_size=1, max_size=80),
+    st.lists(st.floats(0.01, 100), min_size=3, max_size=3),
+)
+def test_while_tenants_wait_their_shares_follow_their_weights(
+    requests: list[tuple[str, int]], weights: list[float]
+) -> None:
+    """The bound of start-time fair queueing: one largest request of each, by its weight."""
+    weight = dict(zip("abc", weights, strict=True))
     queue = FairQueue()
-    waiting = {"a": 0, "b": 0}
+    waiting = dict.fromkeys("abc", 0)
     for tenant, cost in requests:
-        queue.push(tenant, cost)
+        queue.push(tenant, cost, weight[tenant])
         waiting[tenant] += 1
-    served = {"a": 0, "b": 0}
-    while waiting["a"] and waiting["b"]:
+    backlogged = [tenant for tenant in "abc" if waiting[tenant]]
+    served = dict.fromkeys("abc", 0.0)
+    while all(waiting[tenant] for tenant in backlogged):
         entry = queue.pop()
         waiting[entry.tenant] -= 1
-        served[entry.tenant] += entry.cost
-        assert abs(served["a"] - served["b"]) <= 100
+        served[entry.tenant] += entry.cost / weight[entry.tenant]
+        for one in backlogged:
+            for other in backlogged:
+                bound = 50 / weight[one] + 50 / weight[other]
+                assert abs(served[one] - served[other]) <= bound * (1 + 1e-9)

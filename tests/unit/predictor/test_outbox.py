@@ -1,11 +1,10 @@
-"""Full means refused, never dropped; put means on disk."""
+"""Full means refused, never dropped; put means stored."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
-from collections.abc import AsyncGenerator, Sequence
+import shutil
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,17 +13,19 @@ import pytest
 import structlog.testing
 
 from kat.usage_event import UsageEvent
-from kat_predictor.errors import EventNotStored, OutboxFull
-from kat_predictor.outbox import Outbox
-from kat_predictor.outbox_file import OutboxFile
+from kat_predictor.errors import EventNotStored, OutboxDamaged, OutboxFull
+from kat_predictor.outbox import Outbox, Sync
+from kat_predictor.outbox_folder import open_journal
+from kat_predictor.outbox_record import Record
 from tests.fakes.clock import Clock
 from tests.fakes.conditions import until
+from tests.fakes.journal import FaultyJournal
 from tests.fakes.tenants import a_usage_event
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite3"
+    return tmp_path / "outbox"
 
 
 @pytest.fixture
@@ -33,38 +34,34 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def file(path: Path) -> OutboxFile:
-    return OutboxFile.open(path)
+def journal(path: Path) -> FaultyJournal:
+    return FaultyJournal(path)
 
 
 @pytest.fixture
-async def outbox(file: OutboxFile, clock: Clock) -> AsyncGenerator[Outbox]:
-    outbox = Outbox(file, max_events=3, clock=clock.time, retry_seconds=0.001)
+def sync() -> Sync:
+    return "group"
+
+
+@pytest.fixture
+async def outbox(journal: FaultyJournal, clock: Clock, sync: Sync) -> AsyncGenerator[Outbox]:
+    outbox = Outbox(journal.opened(), max_events=3, sync=sync, clock=clock.time, retry_seconds=0.001)
     yield outbox
+    journal.disk.set()
     await outbox.close()
 
 
-def no_more_pages(file: OutboxFile) -> None:
-    """A full disk: the database may not grow by a single page."""
-    (pages,) = file._connection.execute("PRAGMA page_count").fetchone()
-    file._connection.execute(f"PRAGMA max_page_count = {pages}")
+waits_for_the_disk = pytest.mark.parametrize("sync", ["commit"])
 
 
-def more_pages(file: OutboxFile) -> None:
-    file._connection.execute("PRAGMA max_page_count = 1000000")
-
-
-def a_large_event() -> UsageEvent:
-    """Larger than the one page that an empty outbox has for events. (A copy is not validated.)"""
-    event = a_usage_event()
-    return event.model_copy(update={"data": event.data.model_copy(update={"labels": {"large": "x" * 5_000}})})
-
-
-def copied(path: Path) -> Path:
-    """The files as they are on disk at this moment."""
-    for name in (path.name, f"{path.name}-wal"):
-        path.with_name(f"copy-of-{name}").write_bytes(path.with_name(name).read_bytes())
-    return path.with_name(f"copy-of-{path.name}")
+def found_after_death(path: Path) -> list[UsageEvent]:
+    """The events that a next process would find if this one ended now, without a word."""
+    copy = path.with_name(f"copy-of-{path.name}")
+    shutil.copytree(path, copy)
+    with closing(open_journal(copy).journal) as journal:
+        segment = journal.oldest()
+        bodies = () if segment is None else journal.read(segment, 1_000).bodies
+    return [UsageEvent.model_validate_json(body) for body in bodies]
 
 
 async def put(outbox: Outbox, *, count: int = 1) -> list[UsageEvent]:
@@ -74,15 +71,56 @@ async def put(outbox: Outbox, *, count: int = 1) -> list[UsageEvent]:
     return events
 
 
-async def until_refused(outbox: Outbox) -> None:
-    await until(lambda: outbox._failure)
+def change(path: Path) -> None:
+    """Change what lies on the disk, as a fault of the disk would."""
+    (segment,) = path.glob("events-*")
+    segment.write_bytes(segment.read_bytes().replace(b'"tenant"', b'"tenand"'))
 
 
-async def test_an_event_that_was_put_is_on_disk(outbox: Outbox, path: Path) -> None:
-    """What another process would find after this one's death: the file and its log, copied."""
+async def acknowledge_oldest(outbox: Outbox, limit: int) -> None:
+    batch = await outbox.oldest(limit)
+    assert batch is not None
+    await outbox.acknowledge(batch)
+
+
+async def test_an_event_that_was_put_outlives_the_process(outbox: Outbox, path: Path) -> None:
     (event,) = await put(outbox)
-    with closing(OutboxFile.open(copied(path))) as found:
-        assert [UsageEvent.model_validate_json(body) for _, body in found.oldest(10)] == [event]
+    assert found_after_death(path) == [event]
+
+
+async def test_putting_does_not_wait_for_the_disk(outbox: Outbox, journal: FaultyJournal) -> None:
+    journal.disk.clear()
+    await put(outbox)
+    await until(lambda: journal.syncs)
+    assert outbox.reserve().put(a_usage_event()).done()
+
+
+async def test_the_disk_follows(outbox: Outbox, journal: FaultyJournal) -> None:
+    await put(outbox, count=2)
+    await outbox.synced()
+    assert (journal.syncs, journal.unsynced()) == (1, None)
+
+
+@waits_for_the_disk
+async def test_committing_waits_for_the_disk(outbox: Outbox, journal: FaultyJournal) -> None:
+    journal.disk.clear()
+    stored = outbox.reserve().put(a_usage_event())
+    await until(lambda: journal.syncs)
+    assert not stored.done()
+    journal.disk.set()
+    await stored
+    assert journal.unsynced() is None
+
+
+@waits_for_the_disk
+async def test_events_put_together_are_committed_together(outbox: Outbox, journal: FaultyJournal) -> None:
+    journal.disk.clear()
+    stored = [outbox.reserve().put(a_usage_event())]
+    await until(lambda: journal.syncs)
+    stored += [outbox.reserve().put(a_usage_event()) for _ in range(2)]
+    journal.disk.set()
+    await asyncio.gather(*stored)
+    assert journal.syncs == 2
 
 
 async def test_a_batch_holds_the_oldest_events_as_json(outbox: Outbox) -> None:
@@ -96,12 +134,27 @@ async def test_an_empty_outbox_has_no_batch(outbox: Outbox) -> None:
     assert await outbox.oldest(10) is None
 
 
+async def test_a_batch_that_is_not_acknowledged_comes_again(outbox: Outbox) -> None:
+    await put(outbox, count=2)
+    assert await outbox.oldest(10) == await outbox.oldest(10)
+
+
 async def test_an_acknowledged_batch_is_gone(outbox: Outbox) -> None:
+    events = await put(outbox, count=2)
+    await acknowledge_oldest(outbox, 1)
+    batch = await outbox.oldest(10)
+    assert batch is not None
+    assert [orjson.loads(body)["id"] for body in batch.bodies] == [str(events[1].id)]
+    assert outbox.events == 1
+
+
+async def test_only_the_oldest_batch_can_be_acknowledged(outbox: Outbox) -> None:
     await put(outbox, count=2)
     batch = await outbox.oldest(1)
     assert batch is not None
     await outbox.acknowledge(batch)
-    assert outbox.events == 1
+    with pytest.raises(ValueError, match="only the oldest"):
+        await outbox.acknowledge(batch)
 
 
 async def test_a_full_outbox_refuses(outbox: Outbox) -> None:
@@ -143,52 +196,43 @@ async def test_a_place_takes_one_event(outbox: Outbox) -> None:
 
 async def test_acknowledging_makes_room(outbox: Outbox) -> None:
     await put(outbox, count=3)
-    batch = await outbox.oldest(3)
-    assert batch is not None
-    await outbox.acknowledge(batch)
+    await acknowledge_oldest(outbox, 3)
     outbox.reserve()
 
 
 async def test_events_of_an_earlier_run_take_their_places(path: Path) -> None:
-    with closing(OutboxFile.open(path)) as file:
-        file.write([(0.0, b"{}")] * 3)
+    with closing(open_journal(path).journal) as journal:
+        journal.append([Record(0.0, b"{}")] * 3)
     outbox = await Outbox.open(path, max_events=3)
     with pytest.raises(OutboxFull):
         outbox.reserve()
     await outbox.close()
 
 
-async def test_an_event_whose_request_was_cancelled_is_stored_all_the_same(outbox: Outbox) -> None:
-    async def request() -> None:
-        await outbox.reserve().put(a_usage_event())
-
-    task = asyncio.create_task(request())
-    await asyncio.sleep(0)
-    task.cancel()
-    async with asyncio.timeout(5):
-        await outbox.wait_for_events()
-    assert outbox.events == 1
-
-
-async def test_events_put_together_share_a_commit(
-    outbox: Outbox, file: OutboxFile, monkeypatch: pytest.MonkeyPatch
+@waits_for_the_disk
+async def test_an_event_whose_request_was_cancelled_is_stored_all_the_same(
+    outbox: Outbox, journal: FaultyJournal, path: Path
 ) -> None:
-    commits = []
-    write = file.write
-    writing = threading.Event()
+    event = a_usage_event()
 
-    def slow_write(events: Sequence[tuple[float, bytes]], *, delete_up_to: int | None = None) -> None:
-        commits.append(len(events))
-        writing.wait(5)
-        write(events, delete_up_to=delete_up_to)
+    async def request() -> None:
+        await outbox.reserve().put(event)
 
-    monkeypatch.setattr(file, "write", slow_write)
-    stored = [outbox.reserve().put(a_usage_event())]
-    await until(lambda: commits)
-    stored += [outbox.reserve().put(a_usage_event()) for _ in range(2)]
-    writing.set()
-    await asyncio.gather(*stored)
-    assert commits == [1, 2]
+    journal.disk.clear()
+    task = asyncio.create_task(request())
+    await until(lambda: journal.syncs)
+    task.cancel()
+    journal.disk.set()
+    await outbox.synced()
+    assert found_after_death(path) == [event]
+
+
+async def test_waiting_for_events_ends_with_the_first(outbox: Outbox) -> None:
+    waiting = asyncio.ensure_future(outbox.wait_for_events())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await put(outbox)
+    await asyncio.wait_for(waiting, 5)
 
 
 async def test_the_age_is_that_of_the_oldest_event(outbox: Outbox, clock: Clock) -> None:
@@ -199,61 +243,99 @@ async def test_the_age_is_that_of_the_oldest_event(outbox: Outbox, clock: Clock)
     assert outbox.oldest_age_seconds() == pytest.approx(42)
 
 
+async def test_the_age_is_that_of_the_oldest_event_which_is_left(outbox: Outbox, clock: Clock) -> None:
+    await put(outbox)
+    clock.advance(40)
+    await put(outbox)
+    await acknowledge_oldest(outbox, 1)
+    clock.advance(2)
+    assert outbox.oldest_age_seconds() == pytest.approx(2)
+
+
 async def test_an_empty_outbox_has_no_age(outbox: Outbox, clock: Clock) -> None:
     await put(outbox)
-    batch = await outbox.oldest(1)
-    assert batch is not None
-    await outbox.acknowledge(batch)
+    await acknowledge_oldest(outbox, 1)
     clock.advance(40)
     assert outbox.oldest_age_seconds() == 0
 
 
 async def test_a_full_disk_refuses_new_requests_and_keeps_the_events_of_running_ones(
-    outbox: Outbox, file: OutboxFile
+    outbox: Outbox, journal: FaultyJournal, path: Path
 ) -> None:
     reservations = [outbox.reserve(), outbox.reserve()]
-    no_more_pages(file)
-    stored = [reservation.put(a_large_event()) for reservation in reservations]
-    await until_refused(outbox)
+    events = [a_usage_event(), a_usage_event()]
+    journal.full = True
+    stored = [reservation.put(event) for reservation, event in zip(reservations, events, strict=True)]
     with pytest.raises(OutboxFull, match="cannot be recorded"):
         outbox.reserve()
     assert (outbox.events, [future.done() for future in stored]) == (2, [False, False])
-    more_pages(file)
+    journal.full = False
     await asyncio.wait_for(asyncio.gather(*stored), 5)
-    assert (outbox.events, file.count) == (2, 2)
+    assert found_after_death(path) == events
     outbox.reserve()
 
 
-async def test_acknowledging_on_a_full_disk_lets_the_waiting_events_in(outbox: Outbox, file: OutboxFile) -> None:
-    reservations = [outbox.reserve(), outbox.reserve()]
-    await reservations[0].put(a_large_event())
-    no_more_pages(file)
-    stored = reservations[1].put(a_large_event())
-    batch = await outbox.oldest(1)
-    assert batch is not None
-    await outbox.acknowledge(batch)
+async def test_events_that_cannot_be_written_are_not_there_to_deliver(outbox: Outbox, journal: FaultyJournal) -> None:
+    journal.full, reservation = True, outbox.reserve()
+    reservation.put(a_usage_event())
+    assert await outbox.oldest(10) is None
+    journal.full = False
+
+
+async def test_acknowledging_on_a_full_disk_lets_the_waiting_events_in(path: Path) -> None:
+    journal = FaultyJournal(path)
+    outbox = Outbox(journal.opened(), max_events=3, retry_seconds=3_600)
+    reservation = outbox.reserve()
+    await put(outbox)
+    journal.full = True
+    stored = reservation.put(a_usage_event())
+    journal.full = False
+    await acknowledge_oldest(outbox, 1)
     await asyncio.wait_for(stored, 5)
     assert outbox.events == 1
+    await outbox.close()
 
 
 async def test_the_age_counts_from_an_event_that_cannot_be_written(
-    outbox: Outbox, file: OutboxFile, clock: Clock
+    outbox: Outbox, journal: FaultyJournal, clock: Clock
 ) -> None:
-    reservation = outbox.reserve()
-    no_more_pages(file)
-    reservation.put(a_large_event())
-    await until_refused(outbox)
+    journal.full, reservation = True, outbox.reserve()
+    reservation.put(a_usage_event())
     clock.advance(30)
     assert outbox.oldest_age_seconds() == pytest.approx(30)
-    more_pages(file)
+    journal.full = False
 
 
-async def test_an_event_that_could_not_be_written_before_the_end_is_in_the_log(path: Path) -> None:
-    file = OutboxFile.open(path)
-    outbox = Outbox(file, max_events=3)
-    event = a_large_event()
-    reservation = outbox.reserve()
-    no_more_pages(file)
+@pytest.mark.parametrize("sync", ["group", "commit"])
+async def test_a_disk_that_fails_to_follow_refuses_new_requests_until_it_does(
+    outbox: Outbox, journal: FaultyJournal
+) -> None:
+    journal.broken = True
+    stored = outbox.reserve().put(a_usage_event())
+    await until(lambda: outbox._sync_failed)
+    with pytest.raises(OutboxFull, match="cannot be recorded"):
+        outbox.reserve()
+    journal.broken = False
+    await asyncio.wait_for(stored, 5)
+    await until(lambda: not outbox._sync_failed)
+    outbox.reserve()
+
+
+async def test_a_disk_that_fails_to_follow_is_in_the_log_once(outbox: Outbox, journal: FaultyJournal) -> None:
+    journal.broken = True
+    with structlog.testing.capture_logs() as logs:
+        await put(outbox)
+        await until(lambda: journal.syncs > 2)
+        journal.broken = False
+        await until(lambda: not outbox._sync_failed)
+    assert [log["event"] for log in logs] == ["outbox_not_synced", "outbox_syncs_again"]
+
+
+async def test_an_event_that_could_not_be_written_before_the_end_is_in_the_log(
+    outbox: Outbox, journal: FaultyJournal
+) -> None:
+    event = a_usage_event()
+    journal.full, reservation = True, outbox.reserve()
     with structlog.testing.capture_logs() as logs:
         stored = reservation.put(event)
         await outbox.close()
@@ -263,13 +345,39 @@ async def test_an_event_that_could_not_be_written_before_the_end_is_in_the_log(p
     assert logged == event.model_dump_json()
 
 
-async def test_closing_writes_what_is_left(path: Path) -> None:
-    outbox = await Outbox.open(path, max_events=3)
+async def test_closing_tries_once_more_to_write_what_is_left(
+    outbox: Outbox, journal: FaultyJournal, path: Path
+) -> None:
+    event = a_usage_event()
+    journal.full, reservation = True, outbox.reserve()
+    stored = reservation.put(event)
+    journal.full = False
+    await outbox.close()
+    await stored
+    assert found_after_death(path) == [event]
+
+
+@waits_for_the_disk
+async def test_closing_brings_what_is_left_to_the_disk(outbox: Outbox, journal: FaultyJournal) -> None:
     stored = outbox.reserve().put(a_usage_event())
     await outbox.close()
     await stored
-    with closing(OutboxFile.open(path)) as file:
-        assert file.count == 1
+    assert (journal.syncs, journal.unsynced()) == (1, None)
+
+
+@waits_for_the_disk
+async def test_closing_while_the_disk_confirms_nothing_says_so(outbox: Outbox, journal: FaultyJournal) -> None:
+    journal.broken = True
+    stored = outbox.reserve().put(a_usage_event())
+    await outbox.close()
+    with pytest.raises(EventNotStored, match="did not confirm"):
+        await stored
+
+
+async def test_closing_twice_is_closing_once(outbox: Outbox) -> None:
+    await put(outbox)
+    await outbox.close()
+    await outbox.close()
 
 
 async def test_a_closed_outbox_takes_no_event(path: Path) -> None:
@@ -280,12 +388,19 @@ async def test_a_closed_outbox_takes_no_event(path: Path) -> None:
         await reservation.put(a_usage_event())
 
 
-async def test_a_file_that_cannot_be_read_fails_the_reader(
-    outbox: Outbox, file: OutboxFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(_: int) -> list[tuple[int, bytes]]:
-        raise sqlite3.DatabaseError("malformed")
-
-    monkeypatch.setattr(file, "oldest", broken)
-    with pytest.raises(sqlite3.DatabaseError):
+async def test_events_that_cannot_be_read_fail_the_reader(outbox: Outbox, path: Path) -> None:
+    await put(outbox)
+    change(path)
+    with pytest.raises(OutboxDamaged):
         await outbox.oldest(1)
+
+
+async def test_a_segment_that_cannot_be_deleted_is_in_the_log_and_out_of_the_way(
+    outbox: Outbox, journal: FaultyJournal
+) -> None:
+    await put(outbox)
+    journal.stuck = True
+    with structlog.testing.capture_logs() as logs:
+        await acknowledge_oldest(outbox, 1)
+    assert [log["event"] for log in logs] == ["outbox_segment_not_removed"]
+    assert outbox.events == 0

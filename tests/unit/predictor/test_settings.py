@@ -38,6 +38,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("KAT_METERING_URL", "metering"),
         ("KAT_MAX_CONCURRENT_REQUESTS", "none"),
         ("KAT_OUTBOX_MAX_EVENTS", "0"),
+        ("KAT_OUTBOX_SYNC", "never"),
         ("KAT_GRACE_SECONDS", "-5"),
     ],
 )
@@ -87,8 +88,8 @@ def test_a_name_that_was_set_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_state_is_kept_in_the_home_folder(tmp_path: Path) -> None:
     settings = load_settings()
-    assert (settings.outbox_file, settings.directory_file, settings.model_cache_folder) == (
-        tmp_path / "outbox.sqlite3",
+    assert (settings.outbox_folder, settings.directory_file, settings.model_cache_folder) == (
+        tmp_path / "outbox",
         tmp_path / "directory.json",
         tmp_path / "models",
     )
@@ -99,7 +100,7 @@ def test_state_is_kept_where_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("KAT_DIRECTORY_PATH", "/state/directory")
     monkeypatch.setenv("KAT_MODEL_CACHE", "/cache")
     settings = load_settings()
-    assert (settings.outbox_file, settings.directory_file, settings.model_cache_folder) == (
+    assert (settings.outbox_folder, settings.directory_file, settings.model_cache_folder) == (
         Path("/state/outbox"),
         Path("/state/directory"),
         Path("/cache"),

@@ -20,6 +20,7 @@ import httpx
 import orjson
 import pytest
 
+from kat.directory import Directory
 from kat.usage_event import UsageEvent
 from tests.fakes.predictor import ACME, KEY, MODEL, directory_of
 
@@ -31,16 +32,17 @@ class Metering:
     """Takes events and hands out the directory."""
 
     port: int = 0
+    directory: Directory = field(default_factory=lambda: directory_of(ACME))
     events: list[UsageEvent] = field(default_factory=list)
 
 
 @contextmanager
-def running_metering() -> Generator[Metering, None, None]:
-    metering = Metering()
+def running_metering(directory: Directory | None = None) -> Generator[Metering, None, None]:
+    metering = Metering() if directory is None else Metering(directory=directory)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(directory_of(ACME).model_dump_json().encode())
+            self._answer(metering.directory.model_dump_json().encode())
 
         def do_POST(self) -> None:
             batch = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -75,8 +77,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def wait_until(condition: Callable[[], object], what: str, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + patience_seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited too long for {what}")
@@ -106,13 +108,13 @@ class Server:
         except httpx.TransportError:
             return None
 
-    def wait_for(self, path: str, status: int | None) -> None:
+    def wait_for(self, path: str, status: int | None, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         def reached() -> bool:
             if status is not None and self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.log.read_text()}")
             return self.status(path) == status
 
-        wait_until(reached, f"{path} to answer {status}")
+        wait_until(reached, f"{path} to answer {status}", patience_seconds)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait; the exit code."""
@@ -124,12 +126,14 @@ StartServer = Callable[..., Server]
 
 
 @contextmanager
-def running_server(home: Path, command: list[str], settings: dict[str, str]) -> Generator[Server, None, None]:
+def running_server(
+    home: Path, command: list[str], settings: dict[str, str], directory: Directory | None = None
+) -> Generator[Server, None, None]:
     """A server's process with a metering of its own. Killed at the end, if it still runs."""
     home.mkdir()
     port = free_port()
     log = home / "log"
-    with running_metering() as metering, log.open("wb") as output:
+    with running_metering(directory) as metering, log.open("wb") as output:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KAT_")},
             "KAT_HOME": str(home),
@@ -150,16 +154,24 @@ def running_server(home: Path, command: list[str], settings: dict[str, str]) -> 
             process.wait()
 
 
+def scripted_command(**script: object) -> list[str]:
+    return [sys.executable, "-m", "tests.fakes.serve_scripted", json.dumps(script)]
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Generator[StartServer, None, None]:
     """Starts servers of scripted engines; further arguments are part of the script."""
     with ExitStack() as stack:
 
         def start(
-            *replies: str, ready: bool = True, settings: dict[str, str] | None = None, **script: object
+            *replies: str,
+            ready: bool = True,
+            settings: dict[str, str] | None = None,
+            home: str = "home",
+            **script: object,
         ) -> Server:
-            command = [sys.executable, "-m", "tests.fakes.serve_scripted", json.dumps({"replies": replies, **script})]
-            server = stack.enter_context(running_server(tmp_path / "home", command, settings or {}))
+            command = scripted_command(replies=replies, **script)
+            server = stack.enter_context(running_server(tmp_path / home, command, settings or {}))
             if ready:
                 server.wait_for("/v2/health/ready", 200)
             return server

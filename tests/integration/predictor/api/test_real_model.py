@@ -1,7 +1,8 @@
-"""The default model behind the real server, driven by the openai SDK."""
+"""The default model behind the real server, driven by the openai SDK: the same suite for every engine."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +18,31 @@ from kat.usage_event import Mode, ModeSource, Status, UsageEvent
 from tests.fakes.predictor import KEY, MODEL
 from tests.integration.predictor.api.conftest import Server, running_server, wait_until
 
+pytestmark = [
+    pytest.mark.xdist_group("engines"),
+    # vLLM starts processes, which takes a minute or two on a busy machine.
+    pytest.mark.timeout(600),
+]
+
 MODES = [("none", "off"), ("high", "on")]
+# One thread: where other tests keep the cores busy, threads that wait for one another take a hundred times as long.
+ENGINES = {
+    "transformers": {"OMP_NUM_THREADS": "1"},
+    "vllm": {"KAT_ENGINE_ARGS": '{"kv_cache_memory_bytes": 536870912, "max_model_len": 4096}'},
+}
 
 
-@pytest.fixture(scope="module")
-def server(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, None]:
+@pytest.fixture(scope="module", params=ENGINES)
+def server(
+    request: pytest.FixtureRequest, default_model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Server, None, None]:
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
     command = [str(Path(sys.executable).with_name("kat")), "predictor", "serve"]
     home = tmp_path_factory.mktemp("real") / "home"
-    # One thread: where other tests keep the cores busy, threads that wait for one another take a hundred times as long.
-    settings = {"KAT_MODEL": str(default_model_path), "OMP_NUM_THREADS": "1"}
+    settings = {"KAT_MODEL": str(default_model_path), "KAT_ENGINE": request.param, **ENGINES[request.param]}
     with running_server(home, command, settings) as running:
-        running.wait_for("/v2/health/ready", 200)
+        running.wait_for("/v2/health/ready", 200, patience_seconds=500)
         yield running
 
 

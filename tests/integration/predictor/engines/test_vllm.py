@@ -15,6 +15,7 @@ import pytest
 from kat_predictor.engines.base import EngineError, Sampling, TokenChunk
 from tests.fakes.alive import is_alive
 from tests.fakes.conditions import until
+from tests.fakes.engine_core import engine_core_of
 
 pytest.importorskip("vllm")
 
@@ -31,15 +32,6 @@ pytestmark = [
 def load(path: Path) -> VllmEngine:
     with warnings.catch_warnings(action="ignore"):
         return VllmEngine.load(path, max_model_len=2048, arguments={"kv_cache_memory_bytes": 2**28})
-
-
-def engine_process() -> int:
-    """The pid of vLLM's scheduler, a child of ours."""
-    for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-        for pid in child.read_text(encoding="utf-8").split():
-            if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8"):
-                return int(pid)
-    raise AssertionError("vLLM has no engine process")
 
 
 async def begun(engine: VllmEngine) -> AsyncGenerator[TokenChunk, None]:
@@ -60,7 +52,7 @@ async def test_streams_end_and_health_fails_when_the_engine_process_is_killed(de
     try:
         streams = [await begun(engine), await begun(engine)]
         await engine.health()
-        os.kill(engine_process(), signal.SIGKILL)
+        os.kill(engine_core_of(os.getpid()), signal.SIGKILL)
         async with asyncio.timeout(10):
             for stream in streams:
                 with pytest.raises(EngineError):
@@ -76,7 +68,7 @@ async def test_streams_end_and_health_fails_when_the_engine_process_is_killed(de
 async def test_closing_the_engine_ends_the_calls_that_still_run(default_model_path: Path) -> None:
     engine = await asyncio.to_thread(load, default_model_path)
     stream = await begun(engine)
-    process = engine_process()
+    process = engine_core_of(os.getpid())
     await engine.close()
     with pytest.raises(EngineError):
         await to_its_end(stream)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kat.usage_event import Mode, Segment, Status, Tokens
+from tests.fakes import kserve_routes  # noqa: F401 - its import takes seconds, too long for a test's time-out
 from tests.fakes.conditions import until
 from tests.fakes.engine import Reply, ScriptedEngine
 from tests.fakes.predictor import MODEL, Connection

@@ -96,6 +96,38 @@ async def test_the_applications_failure_is_not_swallowed() -> None:
         await RequestEdge(app, max_body_bytes=10)(_scope(), receive, send)
 
 
+@pytest.mark.parametrize(
+    ("begun", "statuses"), [(False, [503]), (True, [200])], ids=["before its answer", "within its answer"]
+)
+async def test_a_request_that_the_server_gives_up_on_hears_so_while_its_answer_has_not_begun(
+    begun: bool, statuses: list[int]
+) -> None:
+    waiting = asyncio.Event()
+    sent: list[Any] = []
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await asyncio.Event().wait()  # the client stays
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    request = asyncio.ensure_future(RequestEdge(app, max_body_bytes=10)(_scope(), receive, send))
+    await waiting.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert [message["status"] for message in sent if message["type"] == "http.response.start"] == statuses
+
+
 async def test_what_is_no_http_request_passes_through() -> None:
     seen: list[str] = []
 

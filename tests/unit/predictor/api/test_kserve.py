@@ -7,6 +7,7 @@ import pytest
 from fastapi.exceptions import FastAPIDeprecationWarning
 
 from kat.usage_event import Mode, ModeSource
+from tests.fakes import kserve_routes  # noqa: F401 - its import takes seconds, too long for a test's time-out
 from tests.fakes.engine import Reply, ScriptedEngine
 from tests.fakes.predictor import MODEL, Predictor
 from tests.unit.predictor.api.conftest import MakePredictor

@@ -85,6 +85,30 @@ async def test_a_refused_request_gives_its_place_in_the_outbox_back(make_predict
     assert (await predictor.chat()).status_code == 200
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_an_engine_that_is_known_to_be_dead_gets_no_request_and_costs_nobody_anything(
+    make_predictor: MakePredictor, stream: bool
+) -> None:
+    predictor = await make_predictor(ScriptedEngine(broken=True))
+    response = await predictor.chat(stream=stream)
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "not_ready"
+    assert response.headers["retry-after"]
+    assert predictor.engine.calls == []
+    assert await predictor.events() == []
+
+
+@pytest.mark.parametrize("reply", [Reply("x", fail_after=0), Reply("x y z", fail_after=2)], ids=["at once", "midway"])
+async def test_an_engine_that_fails_at_one_request_leaves_the_pod_healthy(
+    make_predictor: MakePredictor, reply: Reply
+) -> None:
+    predictor = await make_predictor(ScriptedEngine([reply, "fine"]))
+    assert (await predictor.chat()).json()["error"]["code"] == "engine_failed"
+    for probe in ("/v2/health/live", "/v2/health/ready"):
+        assert (await predictor.client.get(probe)).status_code == 200
+    assert (await predictor.chat()).status_code == 200
+
+
 async def test_before_the_model_is_loaded_requests_are_told_to_wait(make_predictor: MakePredictor) -> None:
     predictor = await make_predictor(loaded=False)
     response = await predictor.chat()

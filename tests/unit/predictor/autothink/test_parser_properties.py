@@ -121,3 +121,16 @@ def test_the_way_to_the_answer_leads_there_from_wherever_a_stream_stops(
         parser.feed(piece, 1)
     parser.insert(parser.way_to_answer())
     assert parser.answer_begun
+
+
+@given(STARTS, cut_texts(), st.data())
+def test_tokens_are_credited_alike_with_and_without_marks(
+    start: Segment, cut: tuple[str, list[str]], data: st.DataObject
+) -> None:
+    _, pieces = cut
+    tokens = data.draw(st.lists(st.integers(0, 3), min_size=len(pieces), max_size=len(pieces)))
+    _, marked = run(start, pieces, tokens)
+    parser = Parser(start)
+    unmarked = [delta for piece, count in zip(pieces, tokens, strict=True) for delta in parser.feed(piece, count)]
+    unmarked += parser.finish()
+    assert [delta._replace(marks=()) for delta in marked] == unmarked
