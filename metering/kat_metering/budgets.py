@@ -1,4 +1,4 @@
-"""Where tenants stand in their monthly budgets. Months are calendar months in UTC."""
+"""Where tenants and keys stand in their monthly budgets. Months are calendar months in UTC."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -41,9 +42,17 @@ def budget(*, monthly: Decimal, spent: Decimal, think_off_at: Decimal, currency:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Cost by tenant and by key; who used nothing is missing."""
+
+    tenants: Mapping[str, Decimal]
+    keys: Mapping[UUID, Decimal]
+
+
 @dataclass(slots=True)
 class Spending:
-    """What each tenant spent this month. Computed once for each state of the roll-up: predictors ask every few seconds.
+    """What each tenant and key spent this month. Computed once for each state of the roll-up: predictors ask every few seconds.
 
     Usage without a price is not in it.
     """
@@ -51,10 +60,10 @@ class Spending:
     currency: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _key: tuple[object, ...] | None = None
-    _spent: Mapping[str, Decimal] = field(default_factory=dict)
+    _spent: Spent = field(default_factory=lambda: Spent({}, {}))
 
-    def this_month(self, connection: Connection, now: datetime) -> Mapping[str, Decimal]:
-        """Cost by tenant; tenants that used nothing are missing.
+    def this_month(self, connection: Connection, now: datetime) -> Spent:
+        """What was spent since the first of the month.
 
         Raises MeteringError where prices are in another currency than budgets.
         """
@@ -70,12 +79,20 @@ class Spending:
         return spent
 
 
-def _spent(connection: Connection, window: Window, prices: list[Price], currency: str) -> dict[str, Decimal]:
+def _spent(connection: Connection, window: Window, prices: list[Price], currency: str) -> Spent:
     book = PriceBook(prices)
     if book.currency not in {None, currency}:
         raise MeteringError(f"Prices are in {book.currency}, budgets in {currency}: set KAT_CURRENCY.")
-    lines: dict[str, list[UsageLine]] = defaultdict(list)
-    query = UsageQuery(window, tenant=None, group_by=(Dimension.TENANT,))
+    lines: dict[tuple[str, UUID | None], list[UsageLine]] = defaultdict(list)
+    query = UsageQuery(window, tenant=None, group_by=(Dimension.TENANT, Dimension.API_KEY_ID))
     for group, requests in hourly_usage(connection, query, book.boundaries):
-        lines[str(group.tenant)].append(requests.usage)
-    return {tenant: book.rate(usage).cost for tenant, usage in lines.items()}
+        lines[str(group.tenant), group.api_key_id].append(requests.usage)
+    tenants: dict[str, Decimal] = defaultdict(Decimal)
+    keys: dict[UUID, Decimal] = defaultdict(Decimal)
+    for (tenant, key), usage in lines.items():
+        # Exact, so that a tenant's cost is the sum of its keys'.
+        cost = book.rate(usage).cost
+        tenants[tenant] += cost
+        if key is not None:
+            keys[key] += cost
+    return Spent(dict(tenants), dict(keys))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import httpx
@@ -15,6 +15,23 @@ from kat.home import Credentials, credentials_path, load_credentials
 _TIMEOUT: Final = httpx.Timeout(60, connect=5)
 _EXPORT_TIMEOUT: Final = httpx.Timeout(None, connect=5)
 """An export is written to the end before its first byte comes."""
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def connection(command: Command) -> Command:
+    """The options --url and --token of a command that calls metering."""
+    url = click.option(
+        "--url", envvar="KAT_METERING_URL", show_envvar=True, help="Metering's address. Default: what `kat up` started."
+    )
+    token = click.option(
+        "--token",
+        envvar=["KAT_ADMIN_TOKEN", "KAT_API_KEY"],
+        show_envvar=True,
+        help="An administrator's token, or an API key, which sees its own tenant.",
+    )
+    return url(token(command))
 
 
 @contextmanager
@@ -38,7 +55,9 @@ def get(client: httpx.Client, path: str, params: dict[str, str | None]) -> Any:
 
 @contextmanager
 def streamed(client: httpx.Client, path: str, params: dict[str, str]) -> Iterator[httpx.Response]:
-    with client.stream("GET", path, params=params, timeout=_EXPORT_TIMEOUT) as response:
+    # Not compressed on the way, so that its length is known before its last byte.
+    as_it_is = {"Accept-Encoding": "identity"}
+    with client.stream("GET", path, params=params, headers=as_it_is, timeout=_EXPORT_TIMEOUT) as response:
         if response.is_error:
             response.read()
         yield checked(response)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from decimal import Decimal
 
 from sqlalchemy import Connection, select
 
 from kat.directory import ApiKey, Directory, Tenant
+from kat_metering.budgets import Spent
 from kat_metering.store.tables import api_key
 from kat_metering.tenants import budget_of, limits_of, tenant_rows
 
 
-def read_directory(connection: Connection, *, spent: Mapping[str, Decimal], currency: str) -> Directory:
+def read_directory(connection: Connection, *, spent: Spent, currency: str) -> Directory:
     """Every tenant with its budget's state, and every key that is not revoked; in the order of their ids."""
     tenants = [
         Tenant(
@@ -22,7 +21,8 @@ def read_directory(connection: Connection, *, spent: Mapping[str, Decimal], curr
             mode_policy=row["mode_policy"],
             max_think_tokens=row["max_think_tokens"],
             limits=limits_of(row),
-            budget=budget_of(row, spent, currency),
+            weight=row["weight"],
+            budget=budget_of(row, spent.tenants, currency),
         )
         for row in tenant_rows(connection)
     ]
@@ -36,6 +36,8 @@ def read_directory(connection: Connection, *, spent: Mapping[str, Decimal], curr
                 project=row["project"],
                 sha256=row["sha256"],
                 expires_at=row["expires_at"],
+                limits=limits_of(row),
+                budget=budget_of(row, spent.keys, currency),
             )
             for row in keys
         ],

@@ -9,6 +9,8 @@ MeteringError
 ├── TooLargeError            413
 ├── InvalidError             422  a field has a value that cannot be
 ├── StoreUnavailableError    503  the database is away; nothing was acknowledged
+├── IdentityUnavailableError 503  the identity provider is away, and its keys were never seen
+├── RetentionError           (exit code 1)  a month could not be archived; its rows stay
 └── EmbeddedPostgresError    (exit code 1)  the server of this machine cannot be started
 """
 
@@ -68,6 +70,14 @@ class InvalidError(MeteringError):
 
 class StoreUnavailableError(MeteringError):
     status = 503
+
+
+class IdentityUnavailableError(MeteringError):
+    status = 503
+
+
+class RetentionError(MeteringError):
+    """A month was not archived; no row was dropped."""
 
 
 class EmbeddedPostgresError(MeteringError):

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from kat.usage_event import MAX_BATCH, UsageEvent
 from kat_metering.errors import BadRequestError, TooLargeError
+from kat_metering.wire_event import WireEvent, from_judged, read_plain
 
 EARLIEST: Final = datetime(2025, 1, 1, tzinfo=UTC)
 """Older than the platform itself: such a time comes from a broken clock."""
@@ -24,8 +25,6 @@ MAX_SECONDS: Final = 10_000_000
 _MAX_DETAILS: Final = 5
 _MAX_REASON: Final = 2_000
 _MAX_ID: Final = 200
-
-_BATCH: Final = TypeAdapter(list[UsageEvent])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Intake:
     """A delivery, judged. `events` and `rejections` together are all of it."""
 
     body: bytes
-    events: list[tuple[int, UsageEvent]]
+    events: list[tuple[int, WireEvent]]
     """Places in the delivery, and events to store; the same id may come twice."""
     rejections: list[Rejection]
 
@@ -58,20 +57,31 @@ class Bounds:
     max_age: timedelta
     max_ahead: timedelta
 
+    def around(self, now: datetime) -> Span:
+        return Span(max(EARLIEST, now - self.max_age), now + self.max_ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The plausible times of a delivery, both ends included."""
+
+    first: datetime
+    last: datetime
+
 
 def read_delivery(body: bytes, *, now: datetime, bounds: Bounds) -> Intake:
     """Judge each event of a JSON array by itself.
 
     Raises BadRequestError where the body is no JSON array of 1 event or more, TooLargeError for more than MAX_BATCH.
     """
-    try:
-        events = _BATCH.validate_json(body)
-    except ValidationError:
+    span = bounds.around(now)
+    events = read_plain(body)
+    if events is None:
         # Something in it is wrong. Now it matters what, so read it again the slow way, event by event.
-        return _judge_one_by_one(body, now=now, bounds=bounds)
+        return _judge_one_by_one(body, span)
     _check_size(events)
-    if any(implausible(event, now=now, bounds=bounds) for event in events):
-        return _judge_one_by_one(body, now=now, bounds=bounds)
+    if any(implausible(event, span) for event in events):
+        return _judge_one_by_one(body, span)
     return Intake(body, list(enumerate(events)), [])
 
 
@@ -80,11 +90,11 @@ def reject(item: object, index: int, reason: str) -> Rejection:
     return Rejection(index, _id_of(item), _printable(reason), _ascii(item))
 
 
-def implausible(event: UsageEvent, *, now: datetime, bounds: Bounds) -> str | None:
+def implausible(event: WireEvent, span: Span) -> str | None:
     """Why a valid event cannot be true, or None."""
-    if event.time > now + bounds.max_ahead:
+    if event.time > span.last:
         return f"time: {event.time.isoformat()} is in the future"
-    if event.time < max(EARLIEST, now - bounds.max_age):
+    if event.time < span.first:
         return f"time: {event.time.isoformat()} is too long ago"
     usage, tokens = event.data, event.data.tokens
     largest = max(tokens.prompt, tokens.prompt_cached, tokens.judge, tokens.think, tokens.answer, tokens.control)
@@ -95,19 +105,20 @@ def implausible(event: UsageEvent, *, now: datetime, bounds: Bounds) -> str | No
     return None
 
 
-def _judge_one_by_one(body: bytes, *, now: datetime, bounds: Bounds) -> Intake:
+def _judge_one_by_one(body: bytes, span: Span) -> Intake:
     items = items_of(body)
     _check_size(items)
-    events: list[tuple[int, UsageEvent]] = []
+    events: list[tuple[int, WireEvent]] = []
     rejections: list[Rejection] = []
     for index, item in enumerate(items):
         try:
-            # Validated from JSON text, so that one event is judged as it would be in a batch of good ones.
-            event = UsageEvent.model_validate_json(_ascii(item))
+            # From JSON text, whose rules differ a little from those for Python's objects.
+            judged = UsageEvent.model_validate_json(_ascii(item))
         except ValidationError as error:
             rejections.append(reject(item, index, _what_is_wrong(error)))
             continue
-        reason = implausible(event, now=now, bounds=bounds)
+        event = from_judged(judged.model_dump_json().encode())
+        reason = implausible(event, span)
         if reason is None:
             events.append((index, event))
         else:

@@ -6,25 +6,49 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Final
 
 import anyio.to_thread
+import httpx
 import structlog
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from kat.home import kat_home
-from kat_metering.api import directory, events, exports, health, prices, requests, savings, tenants, usage
+from kat_metering.alerts import Alerts
+from kat_metering.api import (
+    audit,
+    directory,
+    discounts,
+    events,
+    exports,
+    gpu_cost,
+    health,
+    prices,
+    requests,
+    savings,
+    shadow,
+    statements,
+    tenants,
+    usage,
+    webhooks,
+)
 from kat_metering.api.body_limit import BodyLimit
 from kat_metering.api.problems import answer_with_problems
+from kat_metering.api.request_ids import RequestIds
 from kat_metering.api.services import Services, provide
 from kat_metering.budgets import Spending
+from kat_metering.console.app import console_app
 from kat_metering.keeper import Keeper
 from kat_metering.metrics import Metrics
+from kat_metering.oidc import OidcRules, OidcVerifier
 from kat_metering.settings import Settings, StoreSettings
 from kat_metering.store.embedded import EmbeddedPostgres
 from kat_metering.store.engine import make_engine
 
 log = structlog.get_logger(__name__)
+
+_HTTP_TIMEOUT_SECONDS: Final = 5.0
 
 
 def _now() -> datetime:
@@ -53,6 +77,25 @@ def open_store(settings: StoreSettings, *, join: bool = False) -> Iterator[Engin
         yield engine
 
 
+def _oidc(settings: Settings, clients: ExitStack) -> OidcVerifier | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    rules = OidcRules(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        algorithms=settings.oidc_algorithms,
+        leeway_seconds=settings.oidc_leeway_seconds,
+        roles_claim=settings.oidc_roles_claim,
+        tenant_claim=settings.oidc_tenant_claim,
+    )
+    return OidcVerifier(rules, clients.enter_context(httpx.Client(timeout=_HTTP_TIMEOUT_SECONDS)))
+
+
+def _alert_client() -> httpx.Client:
+    # A redirect is not followed: the address was chosen by an administrator, where it leads to was not.
+    return httpx.Client(timeout=_HTTP_TIMEOUT_SECONDS, follow_redirects=False)
+
+
 def create_app(settings: Settings, *, clock: Callable[[], datetime] = _now) -> FastAPI:
     """The application. Its lifespan opens the database and keeps it in order; it serves while the database is away."""
 
@@ -64,12 +107,25 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _now) -> F
         try:
             metrics = Metrics()
             keeper = Keeper(engine, settings, metrics, clock)
-            provide(app, Services(settings, engine, metrics, Spending(settings.currency), keeper, clock))
-            keeper.start()
-            try:
-                yield
-            finally:
-                await anyio.to_thread.run_sync(keeper.stop)
+            spending = Spending(settings.currency)
+            with ExitStack() as clients:
+                oidc = _oidc(settings, clients)
+                provide(app, Services(settings, engine, metrics, spending, keeper, clock, oidc))
+                alerts = Alerts(
+                    engine,
+                    spending,
+                    clients.enter_context(_alert_client()),
+                    settings,
+                    clock,
+                    ready=lambda: keeper.prepared,
+                )
+                keeper.start()
+                alerts.start()
+                try:
+                    yield
+                finally:
+                    await anyio.to_thread.run_sync(alerts.stop)
+                    await anyio.to_thread.run_sync(keeper.stop)
         finally:
             await anyio.to_thread.run_sync(store.__exit__, None, None, None)
 
@@ -82,7 +138,25 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _now) -> F
         redoc_url=None,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.metering_max_body_bytes)
+    app.add_middleware(RequestIds)
     answer_with_problems(app)
-    for part in (health, events, directory, tenants, prices, usage, savings, requests, exports):
+    for part in (
+        health,
+        audit,
+        events,
+        directory,
+        tenants,
+        prices,
+        discounts,
+        usage,
+        savings,
+        shadow,
+        requests,
+        exports,
+        gpu_cost,
+        statements,
+        webhooks,
+    ):
         app.include_router(part.router)
+    app.mount("/console", console_app(settings, app.state))
     return app

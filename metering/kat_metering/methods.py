@@ -12,6 +12,8 @@ class Method(StrEnum):
     """As many as ours."""
     L2 = "L2"
     """Ours times the token ratio of their stratum."""
+    L3 = "L3"
+    """As L2, measured alone, and an answer of ours that was judged worse saves nothing."""
 
 
 class LeftOut(StrEnum):
@@ -22,6 +24,7 @@ class LeftOut(StrEnum):
     UNPRICED = "unpriced"
     BASELINE_UNPRICED = "baseline_unpriced"
     DIFFERENT_COST_BASIS = "different_cost_basis"
+    NOT_JUDGED = "not_judged"
 
 
 class NoRatio(StrEnum):

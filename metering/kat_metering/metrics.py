@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _LAG_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600, 21_600, 86_400)
 """Seconds: from the outbox's usual second to a day of outage."""
+
+
+class _BatchHistogram(Histogram):
+    """A histogram that takes many values at once: one by one, they would cost a tenth of the ingest."""
+
+    def observe_all(self, amounts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+        self._sum.inc(float(amounts.sum()))
+        counts = np.bincount(np.searchsorted(self._upper_bounds, amounts), minlength=len(self._upper_bounds))
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(int(count))
 
 
 class Metrics:
@@ -27,7 +39,7 @@ class Metrics:
         self._new, self._duplicate, self._rejected = (
             events.labels(result) for result in ("new", "duplicate", "rejected")
         )
-        self._ingest_lag = Histogram(
+        self._ingest_lag = _BatchHistogram(
             "kat_metering_ingest_lag_seconds",
             "From the end of a request to the commit of its usage event.",
             buckets=_LAG_BUCKETS,
@@ -40,14 +52,13 @@ class Metrics:
             registry=self.registry,
         ).set_function(self._rollup_lag)
 
-    def ingested(self, *, new: int, duplicate: int, rejected: int, lags: Iterable[float]) -> None:
+    def ingested(self, *, new: int, duplicate: int, rejected: int, lags: Sequence[float]) -> None:
         """Count one committed delivery; `lags` are seconds from the end of each request to the commit."""
         self._new.inc(new)
         self._duplicate.inc(duplicate)
         self._rejected.inc(rejected)
-        for lag in lags:
-            # A predictor's clock may run ahead of ours.
-            self._ingest_lag.observe(max(0.0, lag))
+        # A predictor's clock may run ahead of ours.
+        self._ingest_lag.observe_all(np.maximum(lags, 0.0))
 
     def rolled_up(self, as_of: datetime) -> None:
         self._as_of = as_of

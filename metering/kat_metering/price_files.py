@@ -13,8 +13,10 @@ a single entry.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Final
 
 import yaml
 from pydantic import ValidationError
@@ -33,8 +35,21 @@ class PriceFileError(ValueError):
         super().__init__(f"prices[{first.index}].{first.field}: {first.message}{more}")
 
 
+_BOOL: Final = "tag:yaml.org,2002:bool"
+
+
 class DecimalLoader(yaml.SafeLoader):
-    """YAML whose fractional numbers are exact decimals, not floats."""
+    """YAML whose fractional numbers are exact decimals, not floats, and in which `on` and `off` are words.
+
+    (YAML 1.1 takes them for true and false; here they are modes.)
+    """
+
+
+DecimalLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+DecimalLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal:

@@ -48,7 +48,10 @@ class CostBasis(StrEnum):
 
 
 def _whole_hour_utc(moment: datetime) -> datetime:
-    moment = moment.astimezone(UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is beyond the calendar in UTC") from error
     if moment.minute or moment.second or moment.microsecond:
         # Usage is rolled up by the hour: a price that changed within one could not be applied exactly.
         raise ValueError("must be a whole hour in UTC")

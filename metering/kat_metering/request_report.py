@@ -83,7 +83,7 @@ def request_report(connection: Connection, event_id: UUID, baseline_name: str) -
     )
     requests = as_requests(row)
     try:
-        savings = {method: _saving(Comparison(prices, baseline, method, ratios.find), requests) for method in Method}
+        savings = {method: _saving(Comparison(prices, baseline, method, ratios), requests) for method in Method}
     except CurrencyMismatchError as error:
         raise ConflictError(f"{error}.") from error
     rated = prices.rate([requests.usage])

@@ -1,22 +1,22 @@
-"""The hourly roll-up of usage: whole touched hours are computed again from the events, by one writer at a time.
+"""The roll-up of usage by hour and by day: each pass adds the events that are new, by one writer at a time.
 
 The watermark goes by transaction id, not by a sequence: a transaction that got an early number may commit late, and
 its events must not be passed over. Everything before the oldest transaction that is still open is final, so a pass
-takes the events of [watermark, oldest open transaction) and moves the watermark there.
+takes the events of [watermark, oldest open transaction) and moves the watermark there, in one transaction: an event is
+added exactly once, wherever a pass is cut off. The work of a pass grows with the new events alone, not with the hour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from kat_metering.store.partitions import first_id_at
+from kat.usage_event import Segment
 
 log = structlog.get_logger(__name__)
 
@@ -37,32 +37,53 @@ _HORIZON: Final = text("""
            )) AS as_of
 """)
 
-_TOUCHED: Final = text("""
-    SELECT DISTINCT date_trunc('hour', occurred_at, 'UTC') AS hour FROM usage_event
-    WHERE stored_xid >= CAST(:next_xid AS xid8) AND stored_xid < CAST(:horizon AS xid8)
-""")
+# What is archived cannot be computed again, and need not be: no event is added to it.
+_FORGET_ALL: Final = [
+    text(f"""
+        DELETE FROM {table}
+        WHERE NOT EXISTS (SELECT FROM usage_archive WHERE month = date_trunc('month', {table}.{time}, 'UTC'))
+    """)  # noqa: S608 - made of constants
+    for table, time in (("usage_hourly", "hour"), ("usage_daily", "day"))
+]
 
-_FORGET: Final = text("DELETE FROM usage_hourly WHERE hour = :hour")
-_FORGET_ALL: Final = text("DELETE FROM usage_hourly")
+# Numbers of another server mean nothing here, and would be come upon again as this one's go on.
+_RENUMBER: Final = text("""
+    UPDATE usage_event SET stored_xid = '0' WHERE stored_xid >= pg_snapshot_xmax(pg_current_snapshot())
+""")
 
 _KEY: Final = """tenant, project, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), model, mode, mode_source,
         status, task, CASE WHEN prompt + prompt_cached < 256 THEN '0-255'
                            WHEN prompt + prompt_cached < 1024 THEN '256-1023'
                            WHEN prompt + prompt_cached < 4096 THEN '1024-4095'
                            ELSE '4096+' END"""
+_KEY_NAMES: Final = "tenant, project, api_key_id, model, mode, mode_source, status, task, prompt_bucket"
+_SUMS: Final = ("requests", *Segment, "engine_seconds")
+_SUM_NAMES: Final = ", ".join(_SUMS)
 
-_RECOMPUTE: Final = f"""
-    INSERT INTO usage_hourly (hour, key_sha256, tenant, project, api_key_id, model, mode, mode_source, status, task,
-        prompt_bucket, requests, prompt, prompt_cached, judge, think, answer, control, engine_seconds)
-    SELECT date_trunc('hour', occurred_at, 'UTC'), sha256(convert_to(ROW({_KEY})::text, 'UTF8')), {_KEY},
-        count(*), sum(prompt), sum(prompt_cached), sum(judge), sum(think), sum(answer), sum(control),
-        sum(engine_seconds)
-    FROM usage_event
-    {{where}}
-    GROUP BY date_trunc('hour', occurred_at, 'UTC'), {_KEY}
-"""  # noqa: S608 - made of constants
-_RECOMPUTE_HOUR: Final = text(_RECOMPUTE.format(where="WHERE id >= :first_id AND id < :end_id"))
-_RECOMPUTE_ALL: Final = text(_RECOMPUTE.format(where=""))
+
+def _add_to(table: str) -> str:
+    return ", ".join(f"{each} = {table}.{each} + excluded.{each}" for each in _SUMS)
+
+
+# The events are read once, for hours and days alike.
+_ADD: Final = text(f"""
+    WITH added (hour, key_sha256, {_KEY_NAMES}, {_SUM_NAMES}) AS (
+        SELECT date_trunc('hour', occurred_at, 'UTC'), sha256(convert_to(ROW({_KEY})::text, 'UTF8')), {_KEY},
+            count(*), sum(prompt), sum(prompt_cached), sum(judge), sum(think), sum(answer), sum(control),
+            sum(engine_seconds)
+        FROM usage_event
+        WHERE stored_xid >= CAST(:next_xid AS xid8) AND stored_xid < CAST(:horizon AS xid8)
+        GROUP BY date_trunc('hour', occurred_at, 'UTC'), {_KEY}
+    ), hourly AS (
+        INSERT INTO usage_hourly (hour, key_sha256, {_KEY_NAMES}, {_SUM_NAMES})
+        SELECT hour, key_sha256, {_KEY_NAMES}, {_SUM_NAMES} FROM added ORDER BY hour, tenant
+        ON CONFLICT (hour, key_sha256) DO UPDATE SET {_add_to("usage_hourly")}
+    )
+    INSERT INTO usage_daily (day, key_sha256, {_KEY_NAMES}, {_SUM_NAMES})
+    SELECT date_trunc('day', hour, 'UTC'), key_sha256, {_KEY_NAMES}, {", ".join(f"sum({each})" for each in _SUMS)}
+    FROM added GROUP BY date_trunc('day', hour, 'UTC'), key_sha256, {_KEY_NAMES}
+    ON CONFLICT (day, key_sha256) DO UPDATE SET {_add_to("usage_daily")}
+""")  # noqa: S608 - made of constants
 
 _ADVANCE: Final = text("""
     UPDATE rollup_state
@@ -99,8 +120,13 @@ def rebuild(engine: Engine) -> RollUpState:
     """Compute the whole roll-up again from the events, in one transaction: readers see the old one or the new one."""
     with _begin(engine) as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ROLLUP_LOCK})
+        lock_rollup(connection)
         return _pass(connection, everything=True)
+
+
+def lock_rollup(connection: Connection) -> None:
+    """Let nobody else change the roll-up until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ROLLUP_LOCK})
 
 
 def _begin(engine: Engine) -> AbstractContextManager[Connection]:
@@ -115,26 +141,18 @@ def _pass(connection: Connection, *, everything: bool) -> RollUpState:
     if seen.rewound:
         # A dump restored into another server: its transaction numbers have nothing to do with those of the events.
         log.warning("the database was restored; the roll-up is computed again", watermark=next_xid)
+        # No event may come between the numbers seen and the numbers changed.
+        connection.execute(text("LOCK TABLE usage_event IN SHARE MODE"))
+        connection.execute(_RENUMBER)
+        seen = connection.execute(_HORIZON, {"next_xid": next_xid}).one()
         everything = True
     if everything:
-        connection.execute(_FORGET_ALL)
-        connection.execute(_RECOMPUTE_ALL)
-        changes = 1
-    else:
-        hours = (
-            connection.execute(_TOUCHED, {"next_xid": next_xid, "horizon": seen.horizon}).scalars().all()
-            if int(seen.horizon) > int(next_xid)
-            else []
-        )
-        _recompute(connection, hours)
-        changes = int(bool(hours))
-    row = connection.execute(_ADVANCE, {"horizon": seen.horizon, "as_of": seen.as_of, "changes": changes}).one()
+        for forget in _FORGET_ALL:
+            connection.execute(forget)
+        next_xid = "0"
+    # Never backwards: what is behind the watermark has been added.
+    horizon = str(max(int(seen.horizon), int(next_xid)))
+    added = connection.execute(_ADD, {"next_xid": next_xid, "horizon": horizon})
+    changes = int(everything or added.rowcount > 0)
+    row = connection.execute(_ADVANCE, {"horizon": horizon, "as_of": seen.as_of, "changes": changes}).one()
     return RollUpState(row.as_of, row.revision)
-
-
-def _recompute(connection: Connection, hours: Iterable[datetime]) -> None:
-    for hour in sorted(hour.astimezone(UTC) for hour in hours):
-        connection.execute(_FORGET, {"hour": hour})
-        connection.execute(
-            _RECOMPUTE_HOUR, {"first_id": first_id_at(hour), "end_id": first_id_at(hour + timedelta(hours=1))}
-        )

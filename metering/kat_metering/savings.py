@@ -40,6 +40,10 @@ METHODS: Final = {
         "L2: our completion tokens times the token ratio of their stratum (model, mode, task, prompt length), at the"
         " baseline's price; prompt tokens are the same on both sides. Ratios: shadow samples, else cited figures."
     ),
+    Method.L3: (
+        "L3: as L2, with ratios from judged shadow samples alone. An answer of ours that was judged worse counts with no"
+        " more of the baseline's cost than it cost us: it saves nothing. What has too few judged samples is left out."
+    ),
 }
 
 EXPLANATIONS: Final[dict[LeftOut | NoClaim, str]] = {
@@ -48,6 +52,7 @@ EXPLANATIONS: Final[dict[LeftOut | NoClaim, str]] = {
     LeftOut.UNPRICED: "Some of our tokens have no price in the price book.",
     LeftOut.BASELINE_UNPRICED: "Some of the tokens have no price at the baseline.",
     LeftOut.DIFFERENT_COST_BASIS: "Our price and the baseline's stand for different things (compute, list price).",
+    LeftOut.NOT_JUDGED: "Too few judged shadow samples of this kind of request, or the answer was cut off by max_tokens.",
     NoClaim.NO_SHADOW_SAMPLE: "No ratio is known for this kind of request, measured or cited.",
     NoClaim.TOO_FEW_SAMPLES: "Fewer samples than the minimum, and no cited ratio.",
     NoClaim.CUT_OFF: "max_tokens would have cut the baseline's longer answer at the same length.",
@@ -70,7 +75,7 @@ class Inputs:
 
 def savings_report(inputs: Inputs) -> SavingsReport:
     """The report. Raises CurrencyMismatchError where the two sides are priced in two currencies."""
-    comparison = Comparison(inputs.prices, inputs.baseline, inputs.method, inputs.ratios.find)
+    comparison = Comparison(inputs.prices, inputs.baseline, inputs.method, inputs.ratios)
     groups: dict[Group, _Tally] = {}
     total = _Tally()
     left_out: list[Excluded] = []
@@ -96,7 +101,7 @@ def savings_report(inputs: Inputs) -> SavingsReport:
             SavingsRow(**group.model_dump(exclude_unset=True), **dict(tally.saving()))
             for group, tally in groups.items()
         ],
-        strata=_strata(total.compared) if inputs.method is Method.L2 else [],
+        strata=[] if inputs.method is Method.L1 else _strata(total.compared),
         exclusions=_exclusions(left_out, total.compared),
         assumptions=_assumptions(inputs, total.compared),
     )
@@ -121,7 +126,9 @@ class _Tally:
         actual = exact_sum(each.actual for each in self.compared)
         baseline = sum((each.baseline_cost for each in self.compared), Fraction(0))
         savings = baseline - Fraction(actual)
-        by_basis = {basis: sum(e.requests.count for e in self.compared if _basis(e) is basis) for basis in TokenBasis}
+        by_basis = {
+            basis: sum(e.requests.count for e in self.compared if e.token_basis is basis) for basis in TokenBasis
+        }
         used = {each.requests.stratum: each.estimate for each in self.compared if each.estimate is not None}
         theirs = sum((each.baseline_completion_tokens for each in self.compared), Fraction(0))
         return Saving(
@@ -132,7 +139,7 @@ class _Tally:
             savings_share=float(savings / baseline) if baseline else None,
             completion_tokens=sum(each.requests.completion_tokens for each in self.compared),
             baseline_completion_tokens=round(theirs),
-            token_basis=_weakest(by_basis),
+            token_basis=TokenBasis.weakest(basis for basis, count in by_basis.items() if count),
             requests_by_basis=RequestsByBasis(**{basis.value: count for basis, count in by_basis.items()}),
             samples=sum(estimate.samples for estimate in used.values()),
             interval=self._interval(by_basis, actual),
@@ -142,30 +149,21 @@ class _Tally:
         if by_basis[TokenBasis.CITED] or not by_basis[TokenBasis.MEASURED]:
             return None
         # Strata were sampled independently, so replicates add up; within one they are shared by all of its usage.
-        weights: dict[Stratum, Fraction] = {}
-        replicates: dict[Stratum, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
+        weights: dict[int, Fraction] = {}
+        replicates: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
         certain = -Fraction(actual)
         for each in self.compared:
-            certain += Fraction(each.baseline_prompt)
+            certain += Fraction(each.baseline_prompt) * each.prompt_ratio
             if each.estimate is None or each.estimate.replicates is None:
                 certain += Fraction(each.baseline_completion) * each.ratio
             else:
-                stratum = each.requests.stratum
-                weights[stratum] = weights.get(stratum, Fraction(0)) + Fraction(each.baseline_completion)
-                replicates[stratum] = each.estimate.replicates
-        uncertain = sum(float(weight) * replicates[stratum] for stratum, weight in weights.items())
+                # The book makes each estimate once; those of one stratum were drawn alike, so their replicates pair up.
+                estimate = id(each.estimate)
+                weights[estimate] = weights.get(estimate, Fraction(0)) + Fraction(each.baseline_completion)
+                replicates[estimate] = each.estimate.replicates
+        uncertain = sum(float(weight) * replicates[estimate] for estimate, weight in weights.items())
         low, high = percentile_interval(float(certain) + np.asarray(uncertain))
         return Interval(low=to_decimal(Fraction(low)), high=to_decimal(Fraction(high)), level=LEVEL)
-
-
-def _basis(compared: Compared) -> TokenBasis:
-    return TokenBasis.EQUAL_TOKENS if compared.estimate is None else TokenBasis(compared.estimate.label.value)
-
-
-def _weakest(by_basis: dict[TokenBasis, int]) -> TokenBasis:
-    if by_basis[TokenBasis.CITED]:
-        return TokenBasis.CITED
-    return TokenBasis.MEASURED if by_basis[TokenBasis.MEASURED] else TokenBasis.EQUAL_TOKENS
 
 
 def _summary(baseline: Baseline, end: datetime) -> BaselineSummary:
@@ -189,7 +187,7 @@ def _strata(compared: Iterable[Compared]) -> list[StratumRow]:
     counts: dict[tuple[Stratum, TokenBasis], int] = {}
     estimates: dict[tuple[Stratum, TokenBasis], RatioEstimate | None] = {}
     for each in compared:
-        key = each.requests.stratum, _basis(each)
+        key = each.requests.stratum, each.token_basis
         counts[key] = counts.get(key, 0) + each.requests.count
         estimates[key] = each.estimate
     return [_stratum_row(*key, count, estimates[key]) for key, count in sorted(counts.items())]
@@ -209,6 +207,7 @@ def _stratum_row(stratum: Stratum, basis: TokenBasis, count: int, estimate: Rati
         ratio_low=low,
         ratio_high=high,
         source=estimate.source if estimate else None,
+        no_worse=float(estimate.no_worse) if estimate and estimate.no_worse is not None else None,
     )
 
 
@@ -232,7 +231,11 @@ def _exclusions(left_out: Iterable[Excluded], compared: Iterable[Compared]) -> l
 
 
 def _assumptions(inputs: Inputs, compared: Iterable[Compared]) -> list[str]:
-    said = ["Both sides are priced on one cost basis; the quality of the answers is not compared (that would be L3)."]
+    said = ["Both sides are priced on one cost basis, and each counts tokens as its own engine does."]
+    if inputs.method is Method.L3:
+        said.append("The verdicts of the samples' judges stand for what a reader would say.")
+    else:
+        said.append("The quality of the answers is not compared (that would be L3).")
     if inputs.baseline.hypothetical:
         said.append(f"{inputs.baseline.name} is hypothetical: {inputs.baseline.description}")
     if inputs.method is Method.L1:
@@ -246,5 +249,14 @@ def _assumptions(inputs: Inputs, compared: Iterable[Compared]) -> list[str]:
         )
         if inputs.baseline.token_ratio_assumption:
             said.append(inputs.baseline.token_ratio_assumption)
+    if any(each.token_basis is TokenBasis.MEASURED for each in compared):
+        said.append(
+            "Measured token ratios are of prompts sampled with consent, which stand for all requests of their stratum;"
+            " the interval covers that sampling, nothing else."
+        )
+    if inputs.method is Method.L3:
+        said.append(
+            "The interval covers the sampling of completion tokens and verdicts; not the prompts' part in worse ones."
+        )
     said.append("The ratio of a stratum applies to its judge, think, answer and control tokens alike.")
     return said

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,7 @@ class Dimension(StrEnum):
 
     TENANT = "tenant"
     DAY = "day"
+    HOUR = "hour"
     MODE = "mode"
     MODE_SOURCE = "mode_source"
     MODEL = "model"
@@ -35,6 +37,7 @@ class Group(BaseModel):
 
     tenant: str | None = None
     day: date | None = None
+    hour: datetime | None = None
     mode: str | None = None
     mode_source: str | None = None
     model: str | None = None
@@ -51,6 +54,12 @@ class TokenBasis(StrEnum):
     CITED = "cited"
     EQUAL_TOKENS = "equal_tokens"
     """No claim: as many as ours."""
+
+    @classmethod
+    def weakest(cls, parts: Iterable[Self]) -> TokenBasis:
+        """What a mixture of these is called: a cited part makes it cited; without any claim it is none."""
+        found = set(parts)
+        return next((basis for basis in (cls.CITED, cls.MEASURED) if basis in found), cls.EQUAL_TOKENS)
 
 
 class Interval(BaseModel):
@@ -117,6 +126,8 @@ class StratumRow(BaseModel):
     ratio_low: float | None
     ratio_high: float | None
     source: str | None
+    no_worse: float | None
+    """L3: share of the sampled answers of ours that were judged no worse."""
 
 
 class Exclusion(BaseModel):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Token = Annotated[SecretStr, Field(min_length=16)]
+
+
+_Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class StoreSettings(BaseSettings):
@@ -43,12 +49,58 @@ class Settings(StoreSettings):
     metering_max_body_bytes: Annotated[int, Field(ge=1_024)] = 8 * 1024 * 1024
     """Bytes of a request's body, at most."""
 
+    provider_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "kat-serving"
+    """Who provides the service, as exports say it (FOCUS: ProviderName, PublisherName, InvoiceIssuerName)."""
+
+    gpu_hour_price: Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=9, allow_inf_nan=False)] | None = None
+    """Price of one GPU for an hour, for replica hours that are recorded without one of their own."""
+
+    console_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """Seals the sessions of the console. Without one, sessions end with the process; replicas need to share one."""
+    console_session_hours: Annotated[float, Field(gt=0, le=744)] = 12
+    """How long somebody stays signed in to the console."""
+    predictor_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] | None = None
+    """Where the console's playground finds a predictor, such as `http://127.0.0.1:8080`. Without one there is none."""
+
+    statement_series: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{0,15}$")] = "KAT"
+    """Begins the names of statements, which are numbered without gaps in it: KAT-000001. `KAT_PROVIDER_NAME` issues
+    them."""
+
+    oidc_issuer: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+[^?#]*$")] | None = None
+    """Accept bearer tokens of this OpenID provider for people, beside API keys for machines. https, but on loopback."""
+    oidc_audience: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """The audience that their tokens must name. Needed with `KAT_OIDC_ISSUER`."""
+    oidc_algorithms: Annotated[tuple[_Algorithm, ...], Field(min_length=1)] = ("RS256", "PS256", "ES256", "EdDSA")
+    """Signatures that are accepted, as a JSON list."""
+    oidc_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30
+    """How far the provider's clock may be from ours."""
+    oidc_roles_claim: Annotated[str, StringConstraints(min_length=1)] = "roles"
+    """The claim that lists a person's roles; dots lead into objects, as in `realm_access.roles`."""
+    oidc_admin_role: Annotated[str, StringConstraints(min_length=1)] = "kat-admin"
+    """The role that makes a person an administrator."""
+    oidc_tenant_claim: Annotated[str, StringConstraints(min_length=1)] = "kat_tenant"
+    """The claim that names the tenant a person may see, where the person is no administrator."""
+
+    alert_interval_seconds: Annotated[float, Field(gt=0)] = 5
+    """Time between two looks at budgets and at alerts that wait for delivery."""
+
     max_event_age_days: Annotated[int, Field(ge=1)] = 400
     """Events older than this are rejected to the dead letters."""
     max_event_ahead_seconds: Annotated[float, Field(ge=0)] = 86_400
     """Events whose id lies further in the future than this are rejected to the dead letters."""
     rollup_interval_seconds: Annotated[float, Field(gt=0)] = 1
     """Time between two passes of the roll-up."""
+
+    @model_validator(mode="after")
+    def _provider_is_told_in_full(self) -> Self:
+        if (self.oidc_issuer is None) != (self.oidc_audience is None):
+            raise ValueError("KAT_OIDC_ISSUER and KAT_OIDC_AUDIENCE belong together")
+        if self.oidc_issuer is not None:
+            address = urlsplit(self.oidc_issuer)
+            # Who can change the keys on their way can make tokens of anybody.
+            if address.scheme != "https" and address.hostname not in _LOOPBACK:
+                raise ValueError("KAT_OIDC_ISSUER must be https")
+        return self
 
     @property
     def max_event_age(self) -> timedelta:

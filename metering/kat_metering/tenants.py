@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from kat.directory import Budget, Limits, hash_api_key, new_api_key
+from kat.directory import Budget, Limits, Weight, hash_api_key, new_api_key
 from kat.usage_event import ModeAsked, Name, new_event_id
 from kat_metering.budgets import budget
 from kat_metering.errors import ConflictError, FieldError, InvalidError, NotFoundError
@@ -46,6 +46,8 @@ class TenantChange(BaseModel):
     mode_policy: ModeAsked = ModeAsked.AUTO
     max_think_tokens: Annotated[int, Field(ge=0, le=1_000_000_000_000)] | None = None
     limits: LimitsChange = LimitsChange()
+    weight: Weight = Decimal(1)
+    """Share of a full replica, against those of the other tenants that wait."""
     monthly_budget: Money | None = None
     """In the service's currency; null is no budget."""
     think_off_at: Share = Decimal("0.8")
@@ -71,6 +73,7 @@ class TenantView(BaseModel):
     mode_policy: ModeAsked
     max_think_tokens: int | None
     limits: Limits
+    weight: Decimal
     monthly_budget: Decimal | None
     think_off_at: Decimal
     created_at: datetime
@@ -78,13 +81,28 @@ class TenantView(BaseModel):
     """Where the tenant stands this month; null without a budget."""
 
 
-class NewKey(BaseModel):
-    """An API key to be made."""
+class KeyChange(BaseModel):
+    """A change of an API key, as a JSON merge patch (RFC 7396): what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
-    project: Name = "default"
     name: Label = ""
+    limits: LimitsChange = LimitsChange()
+    """Of the key alone; the tenant's hold as well."""
+    monthly_budget: Money | None = None
+    """In the service's currency; null is no budget but the tenant's."""
+    think_off_at: Share = Decimal("0.8")
+    """Share of the key's budget past which `auto` becomes think-off."""
+
+    def columns(self) -> dict[str, Any]:
+        """The columns that the sender named, with their values."""
+        return {**self.model_dump(exclude_unset=True, exclude={"limits"}), **self.limits.model_dump(exclude_unset=True)}
+
+
+class NewKey(KeyChange):
+    """An API key to be made."""
+
+    project: Name = "default"
     expires_at: AwareDatetime | None = None
 
 
@@ -99,6 +117,11 @@ class KeyView(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    limits: Limits
+    monthly_budget: Decimal | None
+    think_off_at: Decimal
+    budget: Budget | None
+    """Where the key stands this month; null without a budget of its own."""
 
 
 class IssuedKey(KeyView):
@@ -146,7 +169,8 @@ def limits_of(row: RowMapping) -> Limits:
     return Limits.model_validate({name: row[name] for name in Limits.model_fields})
 
 
-def budget_of(row: RowMapping, spent: Mapping[str, Decimal], currency: str) -> Budget | None:
+def budget_of(row: RowMapping, spent: Mapping[Any, Decimal], currency: str) -> Budget | None:
+    """The budget of a row of `tenant` or `api_key`; `spent` is by the row's id."""
     if row["monthly_budget"] is None:
         return None
     return budget(
@@ -162,7 +186,7 @@ def view(row: RowMapping, spent: Mapping[str, Decimal], currency: str) -> Tenant
     return TenantView(**plain, limits=limits_of(row), budget=budget_of(row, spent, currency))
 
 
-def issue_key(connection: Connection, tenant_id: str, new: NewKey, *, now: datetime) -> IssuedKey:
+def issue_key(connection: Connection, tenant_id: str, new: NewKey, *, now: datetime, currency: str) -> IssuedKey:
     """Raises NotFoundError for an unknown tenant, InvalidError for a key that would be expired already."""
     if new.expires_at is not None and new.expires_at <= now:
         raise InvalidError("The key would be expired already.", errors=[FieldError("expires_at", "must be later")])
@@ -174,39 +198,61 @@ def issue_key(connection: Connection, tenant_id: str, new: NewKey, *, now: datet
             .values(
                 id=new_event_id(),
                 tenant_id=tenant_id,
-                project=new.project,
-                name=new.name,
                 sha256=hash_api_key(key),
                 prefix=key[:_PREFIX_LENGTH],
                 created_at=now,
-                expires_at=new.expires_at,
+                **{"project": new.project, **new.columns()},
             )
             .returning(api_key)
         )
         .mappings()
         .one()
     )
-    return IssuedKey(**_key_columns(row), key=key)
+    return IssuedKey(**_key_columns(row, {}, currency), key=key)
 
 
-def keys_of(connection: Connection, tenant_id: str) -> list[KeyView]:
+def change_key(connection: Connection, key_id: UUID, change: KeyChange) -> RowMapping:
+    """The key's row after the change. Raises NotFoundError."""
+    columns = change.columns()
+    if columns:
+        connection.execute(update(api_key).where(api_key.c.id == key_id).values(columns))
+    row = connection.execute(select(api_key).where(api_key.c.id == key_id)).mappings().one_or_none()
+    if row is None:
+        raise _no_key(key_id)
+    return row
+
+
+def key_view(row: RowMapping, spent: Mapping[UUID, Decimal], currency: str) -> KeyView:
+    return KeyView(**_key_columns(row, spent, currency))
+
+
+def keys_of(connection: Connection, tenant_id: str, spent: Mapping[UUID, Decimal], currency: str) -> list[KeyView]:
     """All keys that the tenant ever had, revoked ones included, oldest first. Raises NotFoundError."""
     require_tenant(connection, tenant_id)
     rows = connection.execute(select(api_key).where(api_key.c.tenant_id == tenant_id).order_by(api_key.c.id))
-    return [KeyView(**_key_columns(row)) for row in rows.mappings()]
+    return [key_view(row, spent, currency) for row in rows.mappings()]
 
 
 def revoke_key(connection: Connection, key_id: UUID, *, now: datetime) -> None:
     """Of no effect on a key that is revoked already. Raises NotFoundError."""
     if connection.execute(select(api_key.c.id).where(api_key.c.id == key_id)).one_or_none() is None:
-        raise NotFoundError(f"There is no key {key_id}.")
+        raise _no_key(key_id)
     connection.execute(
         update(api_key).where(api_key.c.id == key_id, api_key.c.revoked_at.is_(None)).values(revoked_at=now)
     )
 
 
-def _key_columns(row: RowMapping) -> dict[str, Any]:
-    return {"tenant": row["tenant_id"], **{name: row[name] for name in KeyView.model_fields if name in row}}
+def _key_columns(row: RowMapping, spent: Mapping[UUID, Decimal], currency: str) -> dict[str, Any]:
+    return {
+        "tenant": row["tenant_id"],
+        "limits": limits_of(row),
+        "budget": budget_of(row, spent, currency),
+        **{name: row[name] for name in KeyView.model_fields if name in row},
+    }
+
+
+def _no_key(key_id: UUID) -> NotFoundError:
+    return NotFoundError(f"There is no key {key_id}.")
 
 
 def _no_tenant(tenant_id: str) -> NotFoundError:

@@ -45,10 +45,21 @@ def prompt_bucket(prompt_tokens: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShadowPairs:
-    """Completion tokens of both models on the same requests, pair by pair; two arrays of one length."""
+    """Completion tokens of both models on the same requests, pair by pair; arrays of one length."""
 
     ours: NDArray[np.int64]
     baseline: NDArray[np.int64]
+    no_worse: NDArray[np.int8] | None = None
+    """1 where our answer was judged no worse, 0 where worse, -1 where nobody judged. None: nobody judged any."""
+    judges: tuple[str, ...] = ()
+    """Who judged."""
+
+    def judged(self) -> ShadowPairs:
+        """The pairs that somebody judged."""
+        if self.no_worse is None:
+            return ShadowPairs(self.ours[:0], self.baseline[:0], np.zeros(0, dtype=np.int8))
+        known = self.no_worse >= 0
+        return ShadowPairs(self.ours[known], self.baseline[known], self.no_worse[known], self.judges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class RatioEstimate:
     samples: int = 0
     replicates: NDArray[np.float64] | None = None
     """Bootstrap replicates of the ratio; None for a cited one, which has no interval."""
+    no_worse: Fraction | None = None
+    """Share of the sampled answers of ours that were judged no worse; None where that was not asked."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -74,18 +87,23 @@ def percentile_interval(replicates: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrap_ratios(pairs: ShadowPairs, rng: np.random.Generator, replicates: int = REPLICATES) -> NDArray[np.float64]:
+def bootstrap_ratios(
+    ours: NDArray[np.int64],
+    theirs: NDArray[np.int64] | NDArray[np.float64],
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+) -> NDArray[np.float64]:
     """Ratios of sums of `replicates` resamples of the pairs, drawn with replacement. At least one of ours must be > 0."""
-    size = len(pairs.ours)
+    size = len(ours)
     rows = max(1, _CHUNK // size)
     ratios: list[NDArray[np.float64]] = []
     drawn = 0
     while drawn < replicates:
         picks = rng.integers(0, size, (min(rows, replicates - drawn), size))
-        ours = pairs.ours[picks].sum(axis=1)
+        drawn_ours = ours[picks].sum(axis=1)
         # A resample of empty answers alone says nothing of the ratio.
-        usable = ours > 0
-        ratios.append(pairs.baseline[picks].sum(axis=1)[usable] / ours[usable])
+        usable = drawn_ours > 0
+        ratios.append(theirs[picks].sum(axis=1)[usable] / drawn_ours[usable])
         drawn += int(usable.sum())
     return np.concatenate(ratios)
 
@@ -108,6 +126,7 @@ class RatioBook:
         self._minimum = minimum
         self._replicates = replicates
         self._measured: dict[Stratum, RatioEstimate] = {}
+        self._judged: dict[tuple[Stratum, Fraction], RatioEstimate] = {}
 
     def find(self, stratum: Stratum) -> RatioEstimate | NoRatio:
         """The measured ratio; below the minimum of samples the cited one for the task; else why there is none."""
@@ -119,6 +138,38 @@ class RatioBook:
             return RatioEstimate(known.ratio, known.label, known.source)
         return NoRatio.NO_SHADOW_SAMPLE if pairs is None else NoRatio.TOO_FEW_SAMPLES
 
+    def find_judged(self, stratum: Stratum, break_even: Fraction) -> RatioEstimate | None:
+        """The measured ratio where an answer of ours that was judged worse saves nothing; None below the minimum.
+
+        `break_even`: tokens of the baseline that cost as much as one of ours. A worse answer counts with no more of the
+        baseline's tokens than cost what it cost us: it saves nothing, and where the baseline would have been cheaper
+        the loss stays.
+        """
+        pairs = self._samples.get(stratum)
+        judged = None if pairs is None else pairs.judged()
+        if judged is None or len(judged.ours) < self._minimum or not judged.ours.any():
+            return None
+        key = (stratum, break_even)
+        if key not in self._judged:
+            self._judged[key] = self._measure_judged(stratum, judged, break_even)
+        return self._judged[key]
+
+    def _measure_judged(self, stratum: Stratum, judged: ShadowPairs, break_even: Fraction) -> RatioEstimate:
+        assert judged.no_worse is not None  # noqa: S101 - of judged pairs it never is
+        fine = judged.no_worse == 1
+        worse = zip(judged.ours[~fine].tolist(), judged.baseline[~fine].tolist(), strict=True)
+        counted = sum((min(Fraction(theirs), ours * break_even) for ours, theirs in worse), Fraction(0))
+        capped = np.where(fine, judged.baseline, np.minimum(judged.baseline, judged.ours * float(break_even)))
+        return RatioEstimate(
+            ratio=(int(judged.baseline[fine].sum()) + counted) / int(judged.ours.sum()),
+            label=RatioLabel.MEASURED,
+            source=f"shadow sample of {len(fine)} judged requests, {int(fine.sum())} no worse, judged by"
+            f" {', '.join(judged.judges)}",
+            samples=len(fine),
+            replicates=bootstrap_ratios(judged.ours, capped, self._generator(stratum), self._replicates),
+            no_worse=Fraction(int(fine.sum()), len(fine)),
+        )
+
     def _measure(self, stratum: Stratum, pairs: ShadowPairs) -> RatioEstimate:
         if stratum not in self._measured:
             self._measured[stratum] = RatioEstimate(
@@ -126,7 +177,7 @@ class RatioBook:
                 label=RatioLabel.MEASURED,
                 source=f"shadow sample of {len(pairs.ours)} requests",
                 samples=len(pairs.ours),
-                replicates=bootstrap_ratios(pairs, self._generator(stratum), self._replicates),
+                replicates=bootstrap_ratios(pairs.ours, pairs.baseline, self._generator(stratum), self._replicates),
             )
         return self._measured[stratum]
 

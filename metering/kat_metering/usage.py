@@ -1,17 +1,18 @@
-"""What was used and what it cost, from the hourly roll-up, at the prices in force in each hour."""
+"""What was used and what it cost, from the roll-up, at the prices in force in each hour."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, Date, DateTime, cast, func, literal, select
+from sqlalchemy import Connection, Date, DateTime, Subquery, and_, cast, func, literal, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
 
 from kat.usage_event import Mode, Segment, Status
 from kat_metering.comparison import Requests
@@ -19,9 +20,10 @@ from kat_metering.money import Money
 from kat_metering.periods import Window
 from kat_metering.prices import PriceBook, UsageLine
 from kat_metering.savings_report import Dimension, Group
-from kat_metering.store.tables import NO_API_KEY, rollup_state, usage_hourly
+from kat_metering.store.tables import NO_API_KEY, rollup_state, usage_daily, usage_hourly
 from kat_metering.token_ratios import Stratum
 
+_DAY: Final = timedelta(days=1)
 _MOMENTS = ARRAY(DateTime(timezone=True))
 
 
@@ -111,29 +113,47 @@ def hourly_usage(
     connection: Connection, query: UsageQuery, boundaries: Sequence[datetime]
 ) -> Iterator[tuple[Group, Requests]]:
     """Usage by group, stratum and status, summed over hours that share every price: `boundaries` part them."""
-    hourly = usage_hourly.c
-    groups = [_column(dimension).label(f"group_{dimension}") for dimension in query.group_by]
-    strata = [hourly.model, hourly.mode, hourly.task, hourly.prompt_bucket, hourly.status]
-    epoch = func.width_bucket(hourly.hour, cast(literal(list(boundaries), _MOMENTS), _MOMENTS))
-    sums = [func.sum(hourly[segment]).label(segment) for segment in Segment]
+    used = _within(query.window, boundaries, by_hour=Dimension.HOUR in query.group_by).c
+    groups = [_column(used, dimension).label(f"group_{dimension}") for dimension in query.group_by]
+    strata = [used.model, used.mode, used.task, used.prompt_bucket, used.status]
+    epoch = func.width_bucket(used.hour, cast(literal(list(boundaries), _MOMENTS), _MOMENTS))
+    sums = [func.sum(used[segment]).label(segment) for segment in Segment]
     statement = (
-        select(
-            *groups, *strata, func.min(hourly.hour).label("hour"), func.sum(hourly.requests).label("requests"), *sums
-        )
-        .where(hourly.hour >= query.window.start, hourly.hour < query.window.end)
+        select(*groups, *strata, func.min(used.hour).label("hour"), func.sum(used.requests).label("requests"), *sums)
         .group_by(*groups, *strata, epoch)
         .order_by(*groups, *strata, epoch)
     )
     if query.tenant is not None:
-        statement = statement.where(hourly.tenant == query.tenant)
+        statement = statement.where(used.tenant == query.tenant)
     for row in connection.execute(statement).mappings():
         yield Group(**{dimension: _value(row, dimension) for dimension in query.group_by}), _requests(row)
 
 
-def _column(dimension: Dimension) -> ColumnElement[Any]:
+def _within(window: Window, boundaries: Sequence[datetime], *, by_hour: bool) -> Subquery:
+    """What was used in the window: whole days where no price changes during the day, hours for the rest."""
+    first = window.start + (_midnight(window.start) - window.start) % _DAY
+    last = _midnight(window.end)
+    parted = {_midnight(moment) for moment in boundaries if moment != _midnight(moment) and first <= moment < last}
+    names = [column.name for column in usage_hourly.c if column.name != "hour"]
+    hour, day = usage_hourly.c.hour, usage_daily.c.day
+    hours = select(hour, *(usage_hourly.c[name] for name in names)).where(hour >= window.start, hour < window.end)
+    if by_hour or first >= last:
+        return hours.subquery("used")
+    rest = or_(hour < first, hour >= last, *(and_(hour >= start, hour < start + _DAY) for start in parted))
+    days = select(day.label("hour"), *(usage_daily.c[name] for name in names)).where(
+        day >= first, day < last, day.not_in(parted)
+    )
+    return union_all(days, hours.where(rest)).subquery("used")
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _column(used: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]], dimension: Dimension) -> ColumnElement[Any]:
     if dimension is Dimension.DAY:
-        return cast(func.timezone("UTC", usage_hourly.c.hour), Date)
-    return usage_hourly.c[dimension]
+        return cast(func.timezone("UTC", used.hour), Date)
+    return used[dimension]
 
 
 def _value(row: RowMapping, dimension: Dimension) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -23,7 +23,11 @@ from sqlalchemy import Engine, select
 from kat.directory import KEY_PREFIX, hash_api_key
 from kat_metering.api.services import Services, WithServices
 from kat_metering.errors import ForbiddenError, UnauthenticatedError
+from kat_metering.oidc import Person
+from kat_metering.store.acting import acts_as_administrator
 from kat_metering.store.tables import api_key
+
+_DOTS_OF_A_JWT: Final = 2
 
 
 class Role(StrEnum):
@@ -38,7 +42,7 @@ class Identity:
 
     role: Role
     tenant: str | None = None
-    """The tenant of the key; None for an administrator and for a predictor."""
+    """The tenant of the key or of the person; None for an administrator and for a predictor."""
 
     def sees(self, asked: str | None) -> str | None:
         """The tenant whose rows the answer is about: the one asked for; a tenant's own by default; None is all.
@@ -82,11 +86,17 @@ def _tenant_of(engine: Engine, key: str, now: datetime) -> str | None:
 
 
 async def identify(request: Request, services: Services) -> Identity:
-    """Whose token came with the request. Raises UnauthenticatedError."""
+    """Whose token came with the request.
+
+    What an administrator changes from here on is put down under the administrator's name.
+
+    Raises UnauthenticatedError, ForbiddenError for a person without a role, IdentityUnavailableError.
+    """
     token = _bearer(request)
     is_admin = _same(token, services.settings.admin_token.get_secret_value())
     is_service = _same(token, services.settings.service_token.get_secret_value())
     if is_admin:
+        acts_as_administrator("admin token")
         return Identity(Role.ADMIN)
     if is_service:
         return Identity(Role.SERVICE)
@@ -94,7 +104,18 @@ async def identify(request: Request, services: Services) -> Identity:
         tenant = await run_in_threadpool(_tenant_of, services.engine, token, services.clock())
         if tenant is not None:
             return Identity(Role.TENANT, tenant)
+    elif services.oidc is not None and token.count(".") == _DOTS_OF_A_JWT:
+        return _identity_of(await run_in_threadpool(services.oidc.verify, token), services)
     raise UnauthenticatedError("The token is unknown, revoked or expired.")
+
+
+def _identity_of(person: Person, services: Services) -> Identity:
+    if services.settings.oidc_admin_role in person.roles:
+        acts_as_administrator(f"person {person.name}")
+        return Identity(Role.ADMIN)
+    if person.tenant is None:
+        raise ForbiddenError("You are known, but have neither the administrators' role nor a tenant here.")
+    return Identity(Role.TENANT, person.tenant)
 
 
 def _require(*roles: Role) -> Callable[[Request, Services], Coroutine[Any, Any, Identity]]:
@@ -109,5 +130,7 @@ def _require(*roles: Role) -> Callable[[Request, Services], Coroutine[Any, Any, 
 
 Admin = Annotated[Identity, Depends(_require(Role.ADMIN))]
 Service = Annotated[Identity, Depends(_require(Role.SERVICE))]
+Recorder = Annotated[Identity, Depends(_require(Role.ADMIN, Role.SERVICE))]
+"""An administrator, or a part of the platform, which says what it did."""
 Reader = Annotated[Identity, Depends(_require(Role.ADMIN, Role.TENANT))]
 """An administrator, who sees every tenant, or a tenant, who sees itself."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from kat.usage_event import BATCH_CONTENT_TYPE, UsageEvent
+from kat.usage_event import BATCH_CONTENT_TYPE
 from kat_metering.api.auth import Service
 from kat_metering.api.services import Services, WithServices
 from kat_metering.ingest import store
@@ -57,12 +55,12 @@ def _ingest(services: Services, body: bytes) -> Acknowledgement:
     bounds = Bounds(max_age=settings.max_event_age, max_ahead=settings.max_event_ahead)
     intake = read_delivery(body, now=services.clock(), bounds=bounds)
     receipt = store(services.engine, intake)
-    committed_at = services.clock()
+    committed_ms = services.clock().timestamp() * 1000
     services.metrics.ingested(
         new=receipt.new,
         duplicate=receipt.duplicate,
         rejected=len(receipt.rejections),
-        lags=[(committed_at - _end_of(event)).total_seconds() for _, event in intake.events],
+        lags=[(committed_ms - event.ended_ms) / 1000 for _, event in intake.events],
     )
     return Acknowledgement(
         new=receipt.new,
@@ -70,7 +68,3 @@ def _ingest(services: Services, body: bytes) -> Acknowledgement:
         rejected=len(receipt.rejections),
         rejections=[RejectedEvent(index=r.index, id=r.id, reason=r.reason) for r in receipt.rejections],
     )
-
-
-def _end_of(event: UsageEvent) -> datetime:
-    return event.time + timedelta(milliseconds=event.data.duration_ms)

@@ -15,7 +15,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from kat_metering.errors import FieldError, MeteringError, StoreUnavailableError, UnauthenticatedError
+from kat_metering.errors import (
+    FieldError,
+    IdentityUnavailableError,
+    MeteringError,
+    StoreUnavailableError,
+    UnauthenticatedError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +64,7 @@ async def _metering_error(_: Request, error: Exception) -> ProblemResponse:
     headers = {}
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, StoreUnavailableError):
+    if isinstance(error, StoreUnavailableError | IdentityUnavailableError):
         headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
     return problem(error.status, error.detail, errors=error.errors, headers=headers)
 

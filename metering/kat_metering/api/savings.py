@@ -30,7 +30,9 @@ class EstimateQuery(Overrides):
 def savings(
     query: ReportQuery,
     services: WithServices,
-    method: Annotated[Method, Query(description="L1: equal tokens; L2: token ratios")] = Method.L2,
+    method: Annotated[
+        Method, Query(description="L1: equal tokens; L2: token ratios; L3: as L2, where answers were judged no worse")
+    ] = Method.L2,
     baseline: Annotated[str, Query(description="a name from /v1/baselines")] = valuation.DEFAULT_BASELINE,
 ) -> SavingsReport:
     """Savings by group, with method, baseline, intervals, exclusions and assumptions."""

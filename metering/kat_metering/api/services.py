@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from kat_metering.budgets import Spending
 from kat_metering.keeper import Keeper
 from kat_metering.metrics import Metrics
+from kat_metering.oidc import OidcVerifier
 from kat_metering.settings import Settings
 
 
@@ -25,6 +26,8 @@ class Services:
     keeper: Keeper
     clock: Callable[[], datetime]
     """Now, in UTC."""
+    oidc: OidcVerifier | None = None
+    """Where people may come with tokens of an identity provider."""
 
 
 def provide(app: FastAPI, services: Services) -> None:

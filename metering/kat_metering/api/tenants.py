@@ -13,14 +13,17 @@ from kat_metering.api.services import Services, WithServices
 from kat_metering.store.engine import reading
 from kat_metering.tenants import (
     IssuedKey,
+    KeyChange,
     KeyView,
     NewKey,
     NewTenant,
     TenantChange,
     TenantView,
+    change_key,
     change_tenant,
     create_tenant,
     issue_key,
+    key_view,
     keys_of,
     revoke_key,
     tenant_rows,
@@ -39,7 +42,7 @@ class Keys(BaseModel):
 
 
 def _views(connection: Connection, services: Services, tenant_id: str | None = None) -> list[TenantView]:
-    spent = services.spending.this_month(connection, services.clock())
+    spent = services.spending.this_month(connection, services.clock()).tenants
     return [view(row, spent, services.settings.currency) for row in tenant_rows(connection, tenant_id)]
 
 
@@ -74,13 +77,23 @@ def change(_: Admin, services: WithServices, tenant_id: str, changed: TenantChan
 def create_key(_: Admin, services: WithServices, tenant_id: str, new: NewKey) -> IssuedKey:
     """Issue an API key. It is in this answer and nowhere else."""
     with services.engine.begin() as connection:
-        return issue_key(connection, tenant_id, new, now=services.clock())
+        return issue_key(connection, tenant_id, new, now=services.clock(), currency=services.settings.currency)
 
 
 @router.get("/v1/tenants/{tenant_id}/keys")
 def list_keys(_: Admin, services: WithServices, tenant_id: str) -> Keys:
     with reading(services.engine, None) as connection:
-        return Keys(keys=keys_of(connection, tenant_id))
+        spent = services.spending.this_month(connection, services.clock()).keys
+        return Keys(keys=keys_of(connection, tenant_id, spent, services.settings.currency))
+
+
+@router.patch("/v1/keys/{key_id}")
+def change_a_key(_: Admin, services: WithServices, key_id: UUID, changed: KeyChange) -> KeyView:
+    """A JSON merge patch: what is left out stays, null takes a limit or the budget away."""
+    with services.engine.begin() as connection:
+        row = change_key(connection, key_id, changed)
+        spent = services.spending.this_month(connection, services.clock()).keys
+        return key_view(row, spent, services.settings.currency)
 
 
 @router.delete("/v1/keys/{key_id}", status_code=204)

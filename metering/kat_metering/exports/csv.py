@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
-from kat_metering.exports.cells import safe_cell
+from kat_metering.exports.cells import as_text, safe_cell
 from kat_metering.exports.columns import COLUMNS
 
 MEDIA_TYPE: Final = "text/csv; charset=utf-8"
 
 
-def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """The header, then a line for each row. None is an empty cell."""
+def csv_lines(
+    rows: Iterable[dict[str, Any]],
+    columns: Collection[str] = COLUMNS,
+    text: Callable[[object], object] = as_text,
+) -> Iterator[bytes]:
+    """The header, then a line for each row. None is an empty cell; `text` says how amounts and moments are written."""
     line = io.StringIO(newline="")
     writer = csv.writer(line)
 
@@ -24,6 +28,6 @@ def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
         writer.writerow(cells)
         return line.getvalue().encode()
 
-    yield written(COLUMNS)
+    yield written(columns)
     for row in rows:
-        yield written(safe_cell(row[column]) for column in COLUMNS)
+        yield written(safe_cell(text(row[column])) for column in columns)

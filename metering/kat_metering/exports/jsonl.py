@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from kat_metering.exports.cells import as_text
 from kat_metering.exports.columns import COLUMNS
 
 MEDIA_TYPE: Final = "application/jsonl"
@@ -14,4 +15,4 @@ MEDIA_TYPE: Final = "application/jsonl"
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     for row in rows:
-        yield orjson.dumps({column: row[column] for column in COLUMNS}, option=orjson.OPT_APPEND_NEWLINE)
+        yield orjson.dumps({column: as_text(row[column]) for column in COLUMNS}, option=orjson.OPT_APPEND_NEWLINE)

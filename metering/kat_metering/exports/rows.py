@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import RowMapping
 
 from kat.usage_event import Segment
-from kat_metering.money import plain
 from kat_metering.periods import Window
 from kat_metering.prices import PriceBook
 from kat_metering.request_report import as_requests
@@ -38,7 +36,7 @@ _READ: Final = (
 def export_rows(connection: Connection, tenant: str, month: Window, prices: PriceBook) -> Iterator[dict[str, Any]]:
     """Read through a server-side cursor: memory does not grow with the month.
 
-    `cost` is an exact decimal as text, None where tokens were used and none has a price; `currency` goes with it.
+    `cost` is exact, None where tokens were used and none has a price; `currency` goes with it.
     """
     event = usage_event.c
     statement = (
@@ -55,13 +53,13 @@ def _row(event: RowMapping, prices: PriceBook) -> dict[str, Any]:
     rated = prices.rate([as_requests(event).usage])
     cost = rated.cost_or_none
     values = dict(event)
-    time = values.pop("occurred_at").astimezone(UTC)
+    time = values.pop("occurred_at")
     return {
         **values,
         "id": str(event["id"]),
-        "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": time,
         "api_key_id": None if event["api_key_id"] is None else str(event["api_key_id"]),
-        "cost": None if cost is None else plain(cost),
+        "cost": cost,
         "currency": None if cost is None else prices.currency,
         "unpriced_tokens": rated.unpriced_tokens,
     }

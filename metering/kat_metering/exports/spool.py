@@ -27,7 +27,6 @@ def spool(pieces: Iterable[bytes]) -> tuple[IO[bytes], int]:
 
 
 def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
-    """The file, piece by piece; closed at the end."""
-    with file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
+    """The file, piece by piece."""
+    while piece := file.read(_PIECE_BYTES):
+        yield piece

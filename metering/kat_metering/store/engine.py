@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from kat_metering.store.acting import tell_who_acts
 from kat_metering.store.tables import TENANT_ROLE, TENANT_SETTING
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5
@@ -44,6 +45,7 @@ def make_engine(url: str, *, connections: int, timeout_seconds: float) -> Engine
         },
     )
     event.listen(engine, "connect", _make_commits_durable)
+    event.listen(engine, "begin", tell_who_acts)
     return engine
 
 

@@ -7,11 +7,18 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, select, text
+
+from kat_metering.store.tables import usage_archive
 
 _PARTITION_LOCK: Final = 0x6B61_7402
 _BEHIND: Final = 2
 _AHEAD: Final = 2
+
+_ATTACHED: Final = text("""
+    SELECT relname FROM pg_class
+    WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'usage_event'::regclass)
+""")
 
 
 def first_id_at(moment: datetime) -> UUID:
@@ -39,19 +46,45 @@ def partition_name(month: datetime) -> str:
     return f"usage_event_{month:%Y_%m}"
 
 
+def month_named(partition: str) -> datetime:
+    """The month of a partition."""
+    return datetime.strptime(partition, "usage_event_%Y_%m").replace(tzinfo=UTC)
+
+
+def partitions(connection: Connection) -> set[str]:
+    """The names of the partitions that events can be stored in."""
+    return set(connection.execute(_ATTACHED).scalars())
+
+
+def lock_partitions(connection: Connection) -> None:
+    """Let nobody else create or detach partitions until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _PARTITION_LOCK})
+
+
+def archived_months(engine: Engine) -> set[datetime]:
+    """The months that take no more events."""
+    with engine.connect() as connection:
+        return _archived(connection)
+
+
+def _archived(connection: Connection) -> set[datetime]:
+    return {month.astimezone(UTC) for month in connection.execute(select(usage_archive.c.month)).scalars()}
+
+
 def ensure_partitions(engine: Engine, months: Iterable[datetime]) -> list[str]:
-    """Create the partitions that are missing; returns their names. Neither readers nor writers are blocked by it."""
+    """Create the partitions that are missing, but none of an archived month; returns their names.
+
+    Neither readers nor writers are blocked by it.
+    """
     wanted = {partition_name(month): month for month in sorted(set(months))}
     if not wanted:
         return []
     created: list[str] = []
     with engine.begin() as connection:
-        existing = text("SELECT relname FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits "
-                        "WHERE inhparent = 'usage_event'::regclass)")  # fmt: skip
-        if wanted.keys() <= set(connection.execute(existing).scalars()):
+        if wanted.keys() <= partitions(connection):
             return []
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _PARTITION_LOCK})
-        present = set(connection.execute(existing).scalars())
+        lock_partitions(connection)
+        present = partitions(connection) | {partition_name(month) for month in _archived(connection)}
         for name, month in wanted.items():
             if name in present:
                 continue

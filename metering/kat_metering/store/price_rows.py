@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text
 
 from kat_metering.baselines import Baseline, BaselinePrice, TokenRatio
 from kat_metering.prices import Price
@@ -25,23 +26,23 @@ def load_prices(connection: Connection) -> list[Price]:
     return [Price.model_validate(dict(row)) for row in connection.execute(select(*columns).order_by(*order)).mappings()]
 
 
-def insert_prices(connection: Connection, prices: list[Price]) -> None:
+def insert_prices(connection: Connection, prices: Sequence[Price]) -> None:
     if prices:
         connection.execute(insert(price), [each.model_dump() for each in prices])
 
 
-def end_price(connection: Connection, ended: Price) -> None:
-    """Store the end that an open price was given."""
-    connection.execute(
-        update(price)
-        .where(
-            price.c.model == ended.model,
-            price.c.segment == ended.segment,
-            price.c.mode == ended.mode,
-            price.c.effective_from == ended.effective_from,
+def replace_prices(connection: Connection, *, removed: Sequence[Price], added: Sequence[Price]) -> None:
+    """Take prices out of the book and put others in."""
+    for each in removed:
+        connection.execute(
+            delete(price).where(
+                price.c.model == each.model,
+                price.c.segment == each.segment,
+                price.c.mode == each.mode,
+                price.c.effective_from == each.effective_from,
+            )
         )
-        .values(effective_to=ended.effective_to)
-    )
+    insert_prices(connection, added)
 
 
 def load_baselines(connection: Connection) -> list[Baseline]:

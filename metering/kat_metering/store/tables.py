@@ -36,6 +36,10 @@ from sqlalchemy.types import UserDefinedType
 
 TENANT_ROLE: Final = "kat_tenant"
 """The Postgres role that reads on behalf of a tenant's key: row-level security shows it that tenant's rows only."""
+ADMIN_ROLE: Final = "kat_admin"
+"""The Postgres role of administrators' requests: changes what they may change, and nothing of usage or of the audit."""
+INGEST_ROLE: Final = "kat_ingest"
+"""The Postgres role that stores events: adds, and changes nothing."""
 TENANT_SETTING: Final = "kat.tenant"
 """The Postgres setting that names the tenant to the row-level security policies."""
 NO_API_KEY: Final = UUID(int=0)
@@ -85,12 +89,14 @@ tenant = Table(
     Column("requests_per_minute", BigInteger),
     Column("tokens_per_minute", BigInteger),
     Column("concurrency", BigInteger),
+    Column("weight", Numeric, nullable=False, server_default=text("1")),
     Column("monthly_budget", Numeric),
     Column("think_off_at", Numeric, nullable=False, server_default=text("0.8")),
     _created_at(),
     CheckConstraint("mode_policy IN ('auto', 'on', 'off')", name="mode_policy"),
     CheckConstraint("monthly_budget >= 0", name="monthly_budget"),
     CheckConstraint("think_off_at BETWEEN 0 AND 1", name="think_off_at"),
+    CheckConstraint("weight BETWEEN 0.01 AND 100", name="weight"),
 )
 
 api_key = Table(
@@ -106,6 +112,14 @@ api_key = Table(
     _created_at(),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    # The key's own; the tenant's hold as well.
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concurrency", BigInteger),
+    Column("monthly_budget", Numeric),
+    Column("think_off_at", Numeric, nullable=False, server_default=text("0.8")),
+    CheckConstraint("monthly_budget >= 0", name="monthly_budget"),
+    CheckConstraint("think_off_at BETWEEN 0 AND 1", name="think_off_at"),
 )
 
 usage_event = Table(
@@ -143,6 +157,23 @@ usage_event = Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+usage_archive = Table(
+    "usage_archive",
+    metadata,
+    # The first of the month, in UTC. A month with a row here takes no more events.
+    Column("month", DateTime(timezone=True), primary_key=True),
+    # What its events add up to, measured when they were detached from usage_event.
+    Column("requests", BigInteger, nullable=False),
+    *_token_columns(),
+    Column("engine_seconds", Numeric, nullable=False),
+    Column("detached_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # Set once the file was read back and agreed, and the rows were dropped.
+    Column("file", Text),
+    Column("sha256", LargeBinary),
+    Column("dropped_at", DateTime(timezone=True)),
+    CheckConstraint("num_nulls(file, sha256, dropped_at) IN (0, 3)", name="dropped"),
+)
+
 dead_letter = Table(
     "dead_letter",
     metadata,
@@ -157,30 +188,38 @@ dead_letter = Table(
     Column("sha256", LargeBinary, nullable=False, unique=True),
 )
 
-usage_hourly = Table(
-    "usage_hourly",
-    metadata,
-    # The start of the hour, in UTC.
-    Column("hour", DateTime(timezone=True), nullable=False),
-    # SHA-256 of the other key columns: their texts together may be longer than an index takes.
-    Column("key_sha256", LargeBinary, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    # NO_API_KEY for requests without one.
-    Column("api_key_id", Uuid, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("mode", Text, nullable=False),
-    Column("mode_source", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("task", Text, nullable=False),
-    # One of PROMPT_BUCKETS.
-    Column("prompt_bucket", Text, nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    *_token_columns(),
-    Column("engine_seconds", Numeric, nullable=False),
-    PrimaryKeyConstraint("hour", "key_sha256"),
-    Index(None, "tenant", "hour"),
-)
+
+def _rolled_up(name: str, time: str) -> Table:
+    """What requests add up to that share the time and everything a report can ask for."""
+    return Table(
+        name,
+        metadata,
+        # Its start, in UTC.
+        Column(time, DateTime(timezone=True), nullable=False),
+        # SHA-256 of the other key columns: their texts together may be longer than an index takes.
+        Column("key_sha256", LargeBinary, nullable=False),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        # NO_API_KEY for requests without one.
+        Column("api_key_id", Uuid, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("mode", Text, nullable=False),
+        Column("mode_source", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("task", Text, nullable=False),
+        # One of PROMPT_BUCKETS.
+        Column("prompt_bucket", Text, nullable=False),
+        Column("requests", BigInteger, nullable=False),
+        *_token_columns(),
+        Column("engine_seconds", Numeric, nullable=False),
+        PrimaryKeyConstraint(time, "key_sha256"),
+        Index(None, "tenant", time),
+    )
+
+
+usage_hourly = _rolled_up("usage_hourly", "hour")
+# The same by whole days: a month of a large tenant is hundreds of thousands of hourly rows.
+usage_daily = _rolled_up("usage_daily", "day")
 
 rollup_state = Table(
     "rollup_state",
@@ -288,5 +327,13 @@ shadow_sample = Table(
     # Completion tokens of the two answers to one request.
     Column("tokens_ours", BigInteger, nullable=False),
     Column("tokens_baseline", BigInteger, nullable=False),
+    # Until the whole answer was there.
+    Column("latency_ours_ms", Double),
+    Column("latency_baseline_ms", Double),
+    # Of our answer against the baseline's, and who gave it; both null where nobody judged.
+    Column("verdict", Text),
+    Column("judge", Text),
     CheckConstraint("tokens_ours >= 0 AND tokens_baseline >= 0", name="tokens"),
+    CheckConstraint("verdict IN ('better', 'same', 'worse')", name="verdict"),
+    CheckConstraint("num_nulls(verdict, judge) IN (0, 2)", name="judged"),
 )

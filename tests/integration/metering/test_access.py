@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from kat_metering.store.engine import reading
-from kat_metering.store.tables import tenant, usage_event, usage_hourly
+from kat_metering.store.tables import tenant, usage_daily, usage_event, usage_hourly
 from tests.fakes.metering import ADMIN, SERVICE, bearer
 from tests.fakes.usage_events import a_delivery, an_event
 
@@ -26,9 +26,28 @@ ROUTES = [
     ("PATCH", "/v1/tenants/acme", "admin"),
     ("POST", "/v1/tenants/acme/keys", "admin"),
     ("GET", "/v1/tenants/acme/keys", "admin"),
+    ("PATCH", "/v1/keys/01a20ec1-5760-7002-93b1-cf91d5cd682e", "admin"),
+    ("GET", "/v1/audit", "admin"),
+    ("POST", "/v1/tenants/acme/webhooks", "admin"),
+    ("GET", "/v1/tenants/acme/webhooks", "admin"),
+    ("POST", "/v1/webhooks/01a20ec1-5760-7002-93b1-cf91d5cd682e/secret", "admin"),
+    ("DELETE", "/v1/webhooks/01a20ec1-5760-7002-93b1-cf91d5cd682e", "admin"),
     ("DELETE", "/v1/keys/01a20ec1-5760-7002-93b1-cf91d5cd682e", "admin"),
     ("POST", "/v1/prices", "admin"),
     ("GET", "/v1/prices", "admin tenant"),
+    ("GET", "/v1/prices/versions", "admin tenant"),
+    ("GET", "/v1/prices/diff?from=1", "admin tenant"),
+    ("POST", "/v1/prices/diff", "admin"),
+    ("POST", "/v1/prices/rerate", "admin"),
+    ("GET", "/v1/tenants/acme/discounts", "admin tenant"),
+    ("POST", "/v1/tenants/acme/discounts", "admin"),
+    ("GET", "/v1/statements", "admin tenant"),
+    ("POST", "/v1/statements", "admin"),
+    ("GET", "/v1/statements/draft?tenant=acme", "admin tenant"),
+    ("GET", "/v1/statements/due?month=2026-10", "admin"),
+    ("GET", "/v1/statements/verification", "admin"),
+    ("GET", "/v1/statements/KAT-000001", "admin tenant"),
+    ("POST", "/v1/statements/KAT-000001/adjustments", "admin"),
     ("GET", "/v1/baselines", "admin tenant"),
     ("GET", "/v1/usage", "admin tenant"),
     ("GET", "/v1/savings", "admin tenant"),
@@ -131,7 +150,9 @@ async def test_reading_as_a_tenant_shows_its_rows_and_no_others(
         with reading(engine, name) as connection:
             # No condition on the tenant: it is Postgres that holds the others' rows back.
             assert connection.execute(select(func.count()).select_from(usage_event)).scalar_one() == count
-            assert connection.execute(select(func.coalesce(func.sum(usage_hourly.c.requests), 0))).scalar_one() == count
+            for rolled_up in (usage_hourly, usage_daily):
+                requests = func.coalesce(func.sum(rolled_up.c.requests), 0)
+                assert connection.execute(select(requests)).scalar_one() == count
             assert connection.execute(select(tenant.c.id)).scalars().all() == [name] * (count > 0)
     with reading(engine, None) as connection:
         assert connection.execute(select(func.count()).select_from(usage_event)).scalar_one() == 3
@@ -152,10 +173,18 @@ async def test_a_connection_forgets_the_tenant_it_read_for(engine: Engine) -> No
     [
         "SELECT sha256 FROM api_key",
         "SELECT body FROM dead_letter",
+        "SELECT requests FROM usage_archive",
         "INSERT INTO tenant (id, name) VALUES ('mallory', 'Mallory')",
         "DELETE FROM usage_event",
         "UPDATE price SET per_million = 0",
+        "UPDATE statement SET total = 0",
+        "INSERT INTO discount (tenant, percent, effective_from, reason) VALUES ('acme', 99, now(), 'mine')",
+        "SELECT book FROM price_version",
         "SELECT * FROM usage_event_2026_11",
+        "SELECT actor FROM audit_entry",
+        "SELECT secret FROM webhook",
+        "SELECT url FROM webhook",
+        "SELECT body FROM budget_alert",
     ],
 )
 def test_the_tenants_role_reaches_nothing_else(engine: Engine, statement: str) -> None:

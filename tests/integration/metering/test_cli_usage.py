@@ -12,16 +12,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import click
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import uvicorn
 from click.testing import CliRunner, Result
 
-from kat_metering.cli_usage import export, prices, savings, usage
+from kat_metering.cli_export import export
+from kat_metering.cli_prices import prices
+from kat_metering.cli_usage import savings, usage
 from kat_metering.main import create_app
 from kat_metering.settings import Settings
+from tests.fakes.http_sink import http_sink
 from tests.fakes.metering import ADMIN_TOKEN, SERVICE
+from tests.fakes.s3_server import s3_server
 from tests.fakes.usage_events import a_delivery, an_event
 
 WAIT_SECONDS = 60
@@ -94,6 +100,11 @@ def test_the_commands_show_exports_and_change_what_the_service_has(kat: Kat, tmp
     assert (written.exit_code, written.output) == (0, "")
     assert {json.loads(line)["tenant"] for line in file.read_text().splitlines()} == {"acme"}
     assert list(tmp_path.iterdir()) == [file]
+    with http_sink() as sink:
+        sent = kat(export, "--month", month, "--format", "focus-csv", "--to", f"{sink.url}/usage.csv")
+    assert (sent.exit_code, sent.output) == (0, "")
+    charges = list(csv.DictReader(io.StringIO(sink.received[0][3].decode())))
+    assert {row["x_Model"] for row in charges} == {"KAT-V1-40B", "mystery"}
 
     entry = (
         "[{model: mystery, segment: think, per_million: 1, currency: USD, effective_from: 2026-01-01T00:00:00Z,"
@@ -104,6 +115,19 @@ def test_the_commands_show_exports_and_change_what_the_service_has(kat: Kat, tmp
     assert "mystery" in kat(prices, "list").output
 
 
+def test_an_export_is_sent_to_storage(kat: Kat, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with s3_server() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        bucket = boto3.resource("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="finops")
+        sent = kat(export, "--format", "focus-parquet", "--to", "s3://finops/usage.parquet")
+        assert (sent.exit_code, sent.output) == (0, "")
+        stored = pq.read_table(io.BytesIO(bucket.Object("usage.parquet").get()["Body"].read()))
+    assert set(stored.column("x_Model").to_pylist()) == {"KAT-V1-40B", "mystery"}
+
+
 def test_errors_of_the_service_are_one_line_and_exit_code_1(kat: Kat, tmp_path: Path) -> None:
     file = tmp_path / "out.csv"
     failures = [
@@ -112,9 +136,11 @@ def test_errors_of_the_service_are_one_line_and_exit_code_1(kat: Kat, tmp_path: 
         kat(export, "--month", "2026-11", "-o", str(file)),
         kat(prices, "import", "-", input="[{model: M}]"),
         kat(usage, token="not-the-token"),
+        kat(export, "--tenant", "acme", "-o", str(tmp_path / "away" / "out.csv")),
+        kat(export, "--tenant", "acme", "--to", "s3://bucket"),
     ]
-    assert [failure.exit_code for failure in failures] == [1] * 5
-    assert [len(failure.output.splitlines()) for failure in failures] == [1] * 5
+    assert [failure.exit_code for failure in failures] == [1] * 7
+    assert [len(failure.output.splitlines()) for failure in failures] == [1] * 7
     assert "from: expected a date" in failures[0].output
     assert "prices[0].segment" in failures[3].output
     assert not file.exists()

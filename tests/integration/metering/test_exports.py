@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import orjson
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
 
@@ -82,6 +83,14 @@ async def test_both_formats_say_the_same(client: httpx.AsyncClient) -> None:
     lines = [orjson.loads(line) for line in (await exported(client, "jsonl")).content.splitlines()]
     as_text = [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]
     assert as_text == table(await exported(client, "csv"))
+
+
+async def test_parquet_says_the_same_as_csv(client: httpx.AsyncClient) -> None:
+    await deliver(client, *in_month(seed=4, count=20))
+    rows = table(await exported(client, "csv"))
+    stored = pq.read_table(io.BytesIO((await exported(client, "parquet")).content)).to_pylist()
+    assert [row["id"] for row in stored] == [row["id"] for row in rows]
+    assert [row["cost"] for row in stored] == [Decimal(row["cost"]) if row["cost"] else None for row in rows]
 
 
 async def test_a_row_carries_the_event_in_the_documented_columns(client: httpx.AsyncClient) -> None:
@@ -169,6 +178,25 @@ async def test_a_bad_parameter_is_a_problem_that_names_it(
     answer = await client.get("/v1/exports/usage", params=params, headers=ADMIN)
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_an_archived_month_is_refused_instead_of_coming_out_empty(
+    client: httpx.AsyncClient, engine: Engine
+) -> None:
+    archived = text("""
+        INSERT INTO usage_archive (month, requests, prompt, prompt_cached, judge, think, answer, control, engine_seconds)
+        VALUES (:month, 1, 1, 0, 0, 0, 0, 0, 0)
+    """)
+    with engine.begin() as connection:
+        connection.execute(archived, {"month": MONTH.start})
+    query = {"tenant": "acme", "month": f"{MONTH.start:%Y-%m}"}
+    whole = await client.get("/v1/exports/usage", params=query, headers=ADMIN)
+    rolled_up = await client.get("/v1/exports/usage", params=query | {"format": "focus-csv"}, headers=ADMIN)
+    assert (whole.status_code, rolled_up.status_code) == (httpx.codes.CONFLICT, httpx.codes.OK)
+    assert "archived" in whole.json()["detail"]
+    key = await key_of_new_tenant(client, "acme")
+    own = await client.get("/v1/exports/usage", params={"month": query["month"]}, headers=key)
+    assert own.status_code == httpx.codes.CONFLICT
 
 
 def test_memory_does_not_grow_with_the_month(engine: Engine) -> None:

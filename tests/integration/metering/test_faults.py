@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import Engine, create_engine, select, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Engine, select, text
 
-from kat.processes import Part, port_or_free
-from kat_metering.store.embedded import EmbeddedPostgres
 from kat_metering.store.tables import usage_event
-from tests.fakes.folders import database_folder
 from tests.fakes.metering import ADMIN, ADMIN_TOKEN, SERVICE, SERVICE_TOKEN
+from tests.fakes.metering_process import WAIT_SECONDS, MeteringProcess, metering_process
 from tests.fakes.usage_events import a_delivery, an_event
-
-WAIT_SECONDS = 60
 
 Delivery = list[dict[str, Any]]
 
@@ -52,52 +43,10 @@ def ids_of(sent: list[Delivery]) -> list[UUID]:
     return sorted(UUID(event["id"]) for delivery in sent for event in delivery)
 
 
-class Service:
-    """`kat metering serve` with a Postgres of its own, in a folder that outlives both."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        port = port_or_free(0)
-        self.url = f"http://127.0.0.1:{port}"
-        self.part = Part(
-            name="metering",
-            argv=[str(Path(sys.executable).with_name("kat")), "metering", "serve"],
-            env={
-                "KAT_HOME": str(home),
-                "KAT_ADMIN_TOKEN": ADMIN_TOKEN,
-                "KAT_SERVICE_TOKEN": SERVICE_TOKEN,
-                "KAT_METERING_PORT": str(port),
-                "KAT_ROLLUP_INTERVAL_SECONDS": "0.05",
-            },
-            log=home / "metering.log",
-            ready_url=f"{self.url}/readyz",
-        )
-        self.engine = create_engine(EmbeddedPostgres(home / "postgres").url, poolclass=NullPool)
-
-    def start(self) -> None:
-        self.part.start()
-        self.part.wait_ready(timeout=WAIT_SECONDS)
-
-    def postmaster(self) -> int:
-        return int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
-
-    def ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
-
 @pytest.fixture
-def service() -> Iterator[Service]:
-    service = Service(Path(tempfile.mkdtemp(prefix="kat-home-", dir=database_folder())))
-    service.start()
-    yield service
-    service.part.stop(timeout=WAIT_SECONDS)
-    # Where a test killed the service, its Postgres is left: owning it once more ends it.
-    with EmbeddedPostgres(service.home / "postgres"):
-        pass
-    shutil.rmtree(service.home)
+def service() -> Iterator[MeteringProcess]:
+    with metering_process() as service:
+        yield service
 
 
 class Sender(threading.Thread):
@@ -143,7 +92,7 @@ def acknowledged(senders: list[Sender]) -> list[Delivery]:
     return [delivery for sender in senders for delivery in list(sender.acknowledged)]
 
 
-def test_metering_killed_during_ingest_keeps_what_it_acknowledged_and_counts_the_rest_once(service: Service) -> None:
+def test_metering_killed_during_ingest_keeps_what_it_acknowledged_and_counts_the_rest_once(service: MeteringProcess) -> None:
     queue = deliveries(400)
     senders = start_sending(service.url, queue)
     until(lambda: len(acknowledged(senders)) >= 20)
@@ -161,7 +110,7 @@ def test_metering_killed_during_ingest_keeps_what_it_acknowledged_and_counts_the
     assert ids_in(service.engine) == ids_of(queue)
 
 
-def test_postgres_killed_during_ingest_is_started_again_and_every_event_counts_once(service: Service) -> None:
+def test_postgres_killed_during_ingest_is_started_again_and_every_event_counts_once(service: MeteringProcess) -> None:
     queue = deliveries(300)
     senders = start_sending(service.url, queue)
     until(lambda: len(acknowledged(senders)) >= 20)
@@ -178,7 +127,7 @@ def test_postgres_killed_during_ingest_is_started_again_and_every_event_counts_o
     until(service.ready)
 
 
-def test_postgres_restarted_in_order_during_ingest_loses_and_doubles_nothing(service: Service) -> None:
+def test_postgres_restarted_in_order_during_ingest_loses_and_doubles_nothing(service: MeteringProcess) -> None:
     queue = deliveries(300)
     senders = start_sending(service.url, queue)
     until(lambda: len(acknowledged(senders)) >= 20)
@@ -188,7 +137,7 @@ def test_postgres_restarted_in_order_during_ingest_loses_and_doubles_nothing(ser
     assert ids_in(service.engine) == ids_of(queue)
 
 
-def test_the_rollup_goes_on_after_postgres_was_killed(service: Service) -> None:
+def test_the_rollup_goes_on_after_postgres_was_killed(service: MeteringProcess) -> None:
     os.kill(service.postmaster(), signal.SIGKILL)
     (sender,) = start_sending(service.url, deliveries(1), senders=1)
     sender.join()
@@ -200,7 +149,7 @@ def test_the_rollup_goes_on_after_postgres_was_killed(service: Service) -> None:
     until(counted)
 
 
-def test_a_killed_service_leaves_its_postgres_to_the_next(service: Service) -> None:
+def test_a_killed_service_leaves_its_postgres_to_the_next(service: MeteringProcess) -> None:
     (sender,) = start_sending(service.url, deliveries(1), senders=1)
     sender.join()
     service.part.kill()
@@ -208,7 +157,7 @@ def test_a_killed_service_leaves_its_postgres_to_the_next(service: Service) -> N
     assert ids_in(service.engine) == ids_of(sender.acknowledged)
 
 
-def test_a_service_and_its_postgres_killed_together_come_back(service: Service) -> None:
+def test_a_service_and_its_postgres_killed_together_come_back(service: MeteringProcess) -> None:
     (sender,) = start_sending(service.url, deliveries(1), senders=1)
     sender.join()
     postmaster = service.postmaster()
@@ -218,7 +167,7 @@ def test_a_service_and_its_postgres_killed_together_come_back(service: Service) 
     assert ids_in(service.engine) == ids_of(sender.acknowledged)
 
 
-def test_a_service_that_is_told_to_stop_stops_its_postgres_too(service: Service) -> None:
+def test_a_service_that_is_told_to_stop_stops_its_postgres_too(service: MeteringProcess) -> None:
     postmaster = service.postmaster()
     assert service.part.stop(timeout=WAIT_SECONDS) == 0
     with pytest.raises(ProcessLookupError):
@@ -226,8 +175,8 @@ def test_a_service_that_is_told_to_stop_stops_its_postgres_too(service: Service)
     assert not (service.home / "postgres" / "data" / "postmaster.pid").exists()
 
 
-def test_two_services_do_not_share_one_embedded_postgres(service: Service) -> None:
-    second = Service(service.home)
+def test_two_services_do_not_share_one_embedded_postgres(service: MeteringProcess) -> None:
+    second = MeteringProcess(service.home)
     second.part.log = service.home / "second.log"
     second.part.start()
     until(lambda: not second.part.alive())
@@ -235,7 +184,7 @@ def test_two_services_do_not_share_one_embedded_postgres(service: Service) -> No
     assert service.ready()
 
 
-def test_no_log_holds_a_token(service: Service) -> None:
+def test_no_log_holds_a_token(service: MeteringProcess) -> None:
     httpx.get(f"{service.url}/v1/usage", headers={"Authorization": "Bearer sk-kat-secret-of-a-tenant"}, timeout=5)
     httpx.get(f"{service.url}/v1/tenants?token=x", headers=ADMIN, timeout=5)
     service.part.stop(timeout=WAIT_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import threading
 from collections import defaultdict
@@ -12,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import Connection, Engine, delete, select, text, update
+from sqlalchemy import event as engine_event
+from sqlalchemy.exc import OperationalError
 
 from kat.usage_event import Mode, ModeSource, Segment, UsageEvent, new_event_id
 from kat_metering.ingest import store
 from kat_metering.intake import Bounds, read_delivery
 from kat_metering.rollup import RollUpState, read_state, rebuild, roll_up
-from kat_metering.store.tables import NO_API_KEY, rollup_state, usage_event, usage_hourly
+from kat_metering.store.tables import NO_API_KEY, rollup_state, usage_daily, usage_event, usage_hourly
 from tests.fakes.stored_events import insert_event
 from tests.fakes.usage_events import a_delivery, an_event
 
@@ -34,9 +37,18 @@ def store_events(engine: Engine, *events: dict[str, Any]) -> int:
 
 
 def rolled_up(engine: Engine) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The hours; the days have been compared with them."""
     with engine.connect() as connection:
         rows = connection.execute(select(usage_hourly)).mappings().all()
-    return {tuple(row[name] for name in KEY): tuple(row[name] for name in SUMS) for row in rows}
+        days = connection.execute(select(usage_daily)).mappings().all()
+    hourly = {tuple(row[name] for name in KEY): tuple(row[name] for name in SUMS) for row in rows}
+    daily: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for (hour, *rest), sums in hourly.items():
+        key = (hour.replace(hour=0), *rest)
+        daily[key] = tuple(map(operator.add, daily[key], sums)) if key in daily else sums
+    names = ("day", *KEY[1:])
+    assert {tuple(row[name] for name in names): tuple(row[name] for name in SUMS) for row in days} == daily
+    return hourly
 
 
 def bucket(prompt: int) -> str:
@@ -111,6 +123,67 @@ def test_late_events_join_hours_that_were_rolled_up_before(engine: Engine, catch
     assert rolled_up(engine) == expected([early, late])
 
 
+def test_duplicated_and_reordered_deliveries_change_nothing(engine: Engine, catch_up: CatchUp) -> None:
+    events = various_events(seed=5, count=600)
+    chance = random.Random(5)
+    deliveries = [events[start : start + 40] for start in range(0, 600, 20)] * 2
+    chance.shuffle(deliveries)
+    new = 0
+    for delivery in deliveries:
+        chance.shuffle(delivery)
+        new += store_events(engine, *delivery, delivery[0])
+        roll_up(engine)
+    catch_up()
+    assert new == len(events)
+    assert rolled_up(engine) == expected(events)
+
+
+@pytest.mark.parametrize("skew", [timedelta(hours=23), timedelta(days=-399)], ids=["a day ahead", "a year behind"])
+def test_a_clock_that_is_wrong_within_bounds_only_moves_its_own_events(
+    engine: Engine, catch_up: CatchUp, skew: timedelta
+) -> None:
+    events = [an_event(at=NOW), an_event(at=NOW + skew), an_event(at=NOW)]
+    store_events(engine, *events)
+    catch_up()
+    assert rolled_up(engine) == expected(events)
+    later = an_event(at=NOW)
+    store_events(engine, later)
+    catch_up()
+    assert rolled_up(engine) == expected([*events, later])
+
+
+def test_a_pass_that_is_cut_off_is_made_up_for_by_the_next(engine: Engine, catch_up: CatchUp) -> None:
+    first, second = various_events(seed=6, count=100), various_events(seed=7, count=100)
+    store_events(engine, *first)
+    catch_up()
+    store_events(engine, *second)
+
+    def die(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if "UPDATE rollup_state" in statement:
+            # As where the service is killed: Postgres notices, and nothing of the pass was done.
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    engine_event.listen(engine, "before_cursor_execute", die)
+    with pytest.raises(OperationalError):
+        roll_up(engine)
+    engine_event.remove(engine, "before_cursor_execute", die)
+    assert rolled_up(engine) == expected(first)
+    catch_up()
+    assert rolled_up(engine) == expected([*first, *second])
+
+
+def test_a_rebuild_during_ingest_counts_everything_once(engine: Engine, catch_up: CatchUp) -> None:
+    """What is stored while the rebuild looks is neither left out nor added twice."""
+    before, meanwhile, after = (an_event(at=NOW) for _ in range(3))
+    store_events(engine, before)
+    with engine.begin() as connection:
+        insert_event(connection, meanwhile)
+        store_events(engine, after)
+        rebuild(engine)
+    catch_up()
+    assert rolled_up(engine) == expected([before, meanwhile, after])
+
+
 def test_an_event_whose_transaction_commits_late_is_not_passed_over(engine: Engine, catch_up: CatchUp) -> None:
     slow, fast = an_event(at=NOW - timedelta(hours=30)), an_event(at=NOW - timedelta(hours=10))
     with engine.begin() as connection:
@@ -183,6 +256,7 @@ def test_rebuilding_repairs_whatever_happened_to_the_rollup(engine: Engine, catc
     with engine.begin() as connection:
         connection.execute(update(usage_hourly).values(think=usage_hourly.c.think + 1))
         connection.execute(delete(usage_hourly).where(usage_hourly.c.tenant == "acme"))
+        connection.execute(update(usage_daily).values(answer=0))
     assert rebuild(engine).revision > before.revision
     assert rolled_up(engine) == expected(events)
 

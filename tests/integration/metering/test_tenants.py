@@ -45,6 +45,7 @@ async def test_a_tenant_made_with_nothing_but_a_name_has_no_limits(client: httpx
         "mode_policy": "auto",
         "max_think_tokens": None,
         "limits": {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": None},
+        "weight": "1",
         "monthly_budget": None,
         "think_off_at": "0.8",
         "budget": None,
@@ -56,6 +57,7 @@ async def test_a_tenant_is_given_back_as_it_was_made(client: httpx.AsyncClient) 
         "mode_policy": "off",
         "max_think_tokens": 4096,
         "limits": {"requests_per_minute": 60, "tokens_per_minute": 100_000, "concurrency": 4},
+        "weight": "2.5",
         "monthly_budget": "1250.50",
         "think_off_at": "0.75",
     }
@@ -111,6 +113,10 @@ async def test_an_empty_change_changes_nothing(client: httpx.AsyncClient) -> Non
         ({"max_think_tokens": 2**70}, "max_think_tokens"),
         ({"limits": {"concurrency": 0}}, "limits.concurrency"),
         ({"limits": {"burst": 1}}, "limits.burst"),
+        ({"weight": 0}, "weight"),
+        ({"weight": 100.5}, "weight"),
+        ({"weight": None}, "weight"),
+        ({"weight": "NaN"}, "weight"),
         ({"monthly_budget": "-1"}, "monthly_budget"),
         ({"monthly_budget": "1e400"}, "monthly_budget"),
         ({"monthly_budget": "NaN"}, "monthly_budget"),
@@ -180,6 +186,14 @@ async def test_the_directory_holds_tenants_and_the_keys_that_are_not_revoked(cli
     (key,) = directory.keys
     assert (key.id, key.tenant, key.project) == (UUID(kept["id"]), "acme", "search")
     assert key.sha256 == hash_api_key(kept["key"])
+
+
+async def test_a_changed_weight_reaches_the_directory(client: httpx.AsyncClient) -> None:
+    await make_tenant(client)
+    (before,) = (await directory_of(client)).tenants
+    await client.patch("/v1/tenants/acme", json={"weight": 4}, headers=ADMIN)
+    (after,) = (await directory_of(client)).tenants
+    assert (before.weight, after.weight) == (Decimal(1), Decimal(4))
 
 
 async def test_the_directorys_etag_changes_with_its_content_only(client: httpx.AsyncClient) -> None:

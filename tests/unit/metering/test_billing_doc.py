@@ -7,13 +7,14 @@ import shlex
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from kat.usage_event import Mode, Segment, Status
-from kat_metering import cli_usage
 from kat_metering.comparison import Compared, Comparison, Requests
 from kat_metering.defaults import default_baselines, default_prices
 from kat_metering.exports.columns import COLUMNS
@@ -21,7 +22,7 @@ from kat_metering.methods import LeftOut, Method, NoClaim
 from kat_metering.money import plain
 from kat_metering.prices import PriceBook, UsageLine
 from kat_metering.savings import saving_of
-from kat_metering.token_ratios import RatioBook, Stratum
+from kat_metering.token_ratios import RatioBook, ShadowPairs, Stratum
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "billing.md").read_text("utf-8")
 BOOK = PriceBook(default_prices())
@@ -65,7 +66,7 @@ def test_the_total_of_the_example_is_its_cost() -> None:
 def test_each_saving_of_the_example_is_what_the_code_computes(row: list[str]) -> None:
     name, method, tokens, cost, saved, label = row
     baseline = next(each for each in default_baselines() if each.name == name)
-    comparison = Comparison(BOOK, baseline, Method(method), RatioBook(baseline, {}, seed=1).find)
+    comparison = Comparison(BOOK, baseline, Method(method), RatioBook(baseline, {}, seed=1))
     example = Requests(1, Stratum(EXAMPLE.model, Mode.ON, "humaneval", "0-255"), Status.OK, EXAMPLE)
     compared = comparison.compare(example)
     assert isinstance(compared, Compared)
@@ -87,6 +88,19 @@ def test_the_dense_baseline_costs_as_many_times_as_much_as_the_document_says() -
     assert f"{float(times):.2f} times as much" in DOCUMENT
 
 
+def test_the_judged_saving_of_the_example_is_what_the_code_computes() -> None:
+    stratum = Stratum("KAT-V1-40B", Mode.ON, "humaneval", "0-255")
+    verdicts = np.array([1] * 30 + [0] * 10, dtype=np.int8)
+    sample = ShadowPairs(np.full(40, 2_000), np.full(40, 5_000), verdicts, ("a judge",))
+    baseline = next(baseline for baseline in default_baselines() if baseline.name == "kat-v1-200b")
+    comparison = Comparison(BOOK, baseline, Method.L3, RatioBook(baseline, {stratum: sample}, seed=1))
+    usage = UsageLine(stratum.model, stratum.mode, HOUR, dict.fromkeys(Segment, 0) | {Segment.ANSWER: 2_000})
+    compared = comparison.compare(Requests(1, stratum, Status.OK, usage))
+    assert isinstance(compared, Compared)
+    assert f"= {float(compared.ratio)}, and the" in DOCUMENT
+    assert f"saving by L3 {plain(saving_of([compared]).savings)} USD" in DOCUMENT
+
+
 def test_the_document_names_every_baseline() -> None:
     assert all(f"`{baseline.name}`" in DOCUMENT for baseline in default_baselines())
 
@@ -98,16 +112,22 @@ def test_every_reason_is_documented(reason: str) -> None:
 
 def test_the_columns_of_an_export_are_documented_in_their_order() -> None:
     listed = DOCUMENT.partition("add new ones at the end:")[2].partition("An empty `cost`")[0]
-    assert tuple(re.findall(r"`(\w+)`", listed)) == COLUMNS
+    assert re.findall(r"`(\w+)`", listed) == list(COLUMNS)
 
 
 COMMANDS = re.findall(r"^kat .+$|(?<=`)kat savings estimate [^`]+(?=`)", DOCUMENT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_of_the_document_is_understood(line: str) -> None:
+def test_every_command_of_the_document_is_understood(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("prices.yaml", "prompts.jsonl", "gpus.csv"):
+        (tmp_path / file).touch()
     _, name, *arguments = shlex.split(line)
-    command = getattr(cli_usage, name)
+    [entry] = entry_points(group="kat.commands", name=name)
+    command = entry.load()
     assert isinstance(command, click.Command)
     if arguments and isinstance(command, click.Group) and arguments[0] in command.commands:
         command = command.commands[arguments.pop(0)]

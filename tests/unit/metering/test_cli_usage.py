@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kat_metering.cli_usage import export, prices, savings, usage
+from kat_metering.cli_export import export
+from kat_metering.cli_prices import prices
+from kat_metering.cli_usage import savings, usage
 
 
 @pytest.fixture(autouse=True)
@@ -89,5 +91,6 @@ def test_damaged_credentials_are_an_error_that_names_the_file(tmp_path: Path) ->
 
 
 def test_the_commands_start_without_loading_the_service() -> None:
-    loaded = "import sys, kat_metering.cli_usage; print({'numpy', 'sqlalchemy', 'fastapi'} & sys.modules.keys())"
+    ours = "kat_metering.cli_usage, kat_metering.cli_prices, kat_metering.cli_statements"
+    loaded = f"import sys, {ours}; print({{'numpy', 'sqlalchemy', 'fastapi', 'jinja2'}} & sys.modules.keys())"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True).stdout == b"set()\n"

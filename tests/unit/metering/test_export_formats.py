@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +15,14 @@ from kat_metering.exports.csv import csv_lines
 from kat_metering.exports.jsonl import json_lines
 from kat_metering.exports.spool import pieces_of, spool
 
-ROW: dict[str, Any] = dict.fromkeys(COLUMNS) | {"id": "1", "think": 7, "cost": "0.0000007", "project": 'a "b", c\nd'}
+ROW: dict[str, Any] = dict.fromkeys(COLUMNS) | {
+    "id": "1",
+    "time": datetime(2026, 10, 1, 2, 3, 4, 5_000, tzinfo=UTC),
+    "think": 7,
+    "cost": Decimal("0.0000007"),
+    "project": 'a "b", c\nd',
+}
+TEXT = ROW | {"time": "2026-10-01T02:03:04.005Z", "cost": "0.0000007"}
 
 
 @pytest.mark.parametrize(
@@ -32,21 +41,21 @@ def test_csv_has_a_header_and_a_line_for_each_row_in_the_documented_order() -> N
     lines = list(csv.reader(io.StringIO(b"".join(csv_lines([ROW])).decode(), newline="")))
     assert lines[0] == list(COLUMNS)
     assert dict(zip(COLUMNS, lines[1], strict=True)) == {
-        name: "" if value is None else str(value) for name, value in ROW.items()
+        name: "" if value is None else str(value) for name, value in TEXT.items()
     }
 
 
 def test_json_lines_keep_the_order_of_the_columns_and_money_as_text() -> None:
     [line] = b"".join(json_lines([ROW])).splitlines()
     assert list(json.loads(line)) == list(COLUMNS)
-    assert json.loads(line)["cost"] == "0.0000007"
+    assert json.loads(line) == TEXT
 
 
 def test_a_spooled_export_comes_back_whole() -> None:
     file, size = spool([b"a" * 100_000, b"b"])
-    content = b"".join(pieces_of(file))
+    with file:
+        content = b"".join(pieces_of(file))
     assert (len(content), content[-1:]) == (size, b"b")
-    assert file.closed
 
 
 def test_an_export_that_fails_half_way_leaves_nothing_to_send() -> None:

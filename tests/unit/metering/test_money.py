@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kat_metering.money import cost_of, exact_sum, plain, to_decimal
+from kat_metering.money import cost_of, exact_sum, less_percent, payable, plain, to_decimal
 
 PRICES = st.decimals(min_value=0, max_value=999_999_999, places=9)
 TOKENS = st.integers(0, 2**63 - 1)
@@ -36,3 +36,23 @@ def test_a_fraction_is_rounded_half_to_even_at_the_last_place() -> None:
 )
 def test_money_is_printed_without_exponent_and_without_trailing_zeros(amount: str, text: str) -> None:
     assert plain(Decimal(amount)) == text
+
+
+@given(PRICES, st.decimals(min_value=0, max_value=100, places=6))
+def test_a_percentage_is_taken_off_exactly(amount: Decimal, percent: Decimal) -> None:
+    assert Fraction(less_percent(amount, percent)) == Fraction(amount) * (100 - Fraction(percent)) / 100
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("0.005", "USD", "0.01"),
+        ("-0.005", "USD", "-0.01"),
+        ("0.004999", "EUR", "0.00"),
+        ("1234567890123456789012345678.555", "CNY", "1234567890123456789012345678.56"),
+        ("0.5", "JPY", "1"),
+        ("0.0005", "KWD", "0.001"),
+    ],
+)
+def test_what_is_payable_is_in_whole_minor_units_halves_away_from_zero(amount: str, currency: str, text: str) -> None:
+    assert str(payable(Decimal(amount), currency)) == text

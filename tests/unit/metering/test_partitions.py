@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kat.usage_event import new_event_id, time_of
-from kat_metering.store.partitions import first_id_at, month_after, month_of, months_around, partition_name
+from kat_metering.store.partitions import first_id_at, month_after, month_named, month_of, months_around, partition_name
 from tests.fakes.usage_events import id_at
 
 moments = st.integers(0, 75 * 365 * 86_400_000).map(
@@ -51,3 +51,9 @@ def test_a_month_begins_at_midnight_in_utc() -> None:
 )
 def test_two_months_behind_and_ahead_are_made_beforehand(now: datetime, names: list[str]) -> None:
     assert [partition_name(month) for month in months_around(now)] == [f"usage_event_{name}" for name in names]
+
+
+@given(moments)
+def test_a_partition_is_named_for_its_month(moment: datetime) -> None:
+    month = month_of(moment)
+    assert month_named(partition_name(month)) == month

@@ -112,3 +112,13 @@ def test_a_model_without_a_price_for_some_segment_is_warned_of() -> None:
     prices = parse_prices(read_document(ENTRY, is_json=False))
     [missing] = problems(prices)
     assert "prompt, prompt_cached, judge, answer, control" in missing.message
+
+
+@pytest.mark.parametrize("mode", ["on", "off", "any"])
+def test_a_mode_needs_no_quotes_in_yaml(mode: str) -> None:
+    [price] = parse_prices(read_document(f"- {ENTRY.strip()}\n  mode: {mode}".replace("\n    ", "\n  "), is_json=False))
+    assert price.mode == mode
+
+
+def test_true_and_false_stay_what_they_are_in_yaml() -> None:
+    assert read_document("[true, False, on, no, trueish]", is_json=False) == [True, False, "on", "no", "trueish"]

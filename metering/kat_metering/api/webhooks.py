@@ -1,0 +1,55 @@
+"""Webhooks of a tenant's budgets over HTTP. Administrators only."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from kat_metering.api.auth import Admin
+from kat_metering.api.services import WithServices
+from kat_metering.store.engine import reading
+from kat_metering.webhooks import (
+    IssuedWebhook,
+    NewWebhook,
+    WebhookView,
+    create_webhook,
+    delete_webhook,
+    renew_secret,
+    webhooks_of,
+)
+
+router = APIRouter(tags=["webhooks"])
+
+
+class Webhooks(BaseModel):
+    webhooks: list[WebhookView]
+
+
+@router.post("/v1/tenants/{tenant_id}/webhooks", status_code=201)
+def create(_: Admin, services: WithServices, tenant_id: str, new: NewWebhook) -> IssuedWebhook:
+    """Tell this address when 50, 80 and 100 % of the tenant's budgets are spent. The secret is in this answer alone."""
+    with services.engine.begin() as connection:
+        return create_webhook(connection, tenant_id, new, now=services.clock())
+
+
+@router.get("/v1/tenants/{tenant_id}/webhooks")
+def list_webhooks(_: Admin, services: WithServices, tenant_id: str) -> Webhooks:
+    """The tenant's webhooks, without their secrets."""
+    with reading(services.engine, None) as connection:
+        return Webhooks(webhooks=webhooks_of(connection, tenant_id))
+
+
+@router.post("/v1/webhooks/{webhook_id}/secret")
+def renew(_: Admin, services: WithServices, webhook_id: UUID) -> IssuedWebhook:
+    """Sign with a fresh secret from now on. It is in this answer and nowhere else."""
+    with services.engine.begin() as connection:
+        return renew_secret(connection, webhook_id)
+
+
+@router.delete("/v1/webhooks/{webhook_id}", status_code=204)
+def remove(_: Admin, services: WithServices, webhook_id: UUID) -> None:
+    """Tell this address nothing more, not even what waits to be sent."""
+    with services.engine.begin() as connection:
+        delete_webhook(connection, webhook_id)

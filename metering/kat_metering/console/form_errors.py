@@ -1,0 +1,20 @@
+"""Fields of forms, and what is wrong with them in the console's terms."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from starlette.datastructures import FormData
+
+from kat_metering.errors import FieldError, InvalidError
+
+
+def text_of(form: FormData, name: str) -> str:
+    """A field's text; empty where it is missing, or a file."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def as_invalid(error: ValidationError) -> InvalidError:
+    """What a model refused of a form."""
+    fields = [FieldError(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors(include_url=False)]
+    return InvalidError("The form has values that cannot be.", errors=fields)

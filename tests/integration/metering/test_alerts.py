@@ -1,0 +1,283 @@
+"""Webhooks hear of a budget that is half, mostly and all spent: once, signed, however often it takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, select, text
+
+from kat_metering.alerts import Alerts, take_due, wait_after
+from kat_metering.budgets import Spending
+from kat_metering.settings import Settings
+from kat_metering.store.audit_tables import budget_alert
+from tests.fakes.conditions import until
+from tests.fakes.metering import ADMIN
+from tests.fakes.metering_calls import deliver
+from tests.fakes.usage_events import an_event
+from tests.fakes.webhook_receiver import Delivery, Receiver, receiving
+
+TENTH = {"think": 1_000_000}
+"""Tokens that cost 0.10 USD."""
+
+
+class Now:
+    """The wall clock, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def now() -> Now:
+    return Now()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def quiet(serve: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """The application, which leaves the alerts to the test."""
+    async with serve(alert_interval_seconds=3_600) as client:
+        yield client
+
+
+@pytest.fixture
+def new_alerts(engine: Engine, settings: Settings, now: Now) -> Iterator[Callable[[], Alerts]]:
+    with httpx.Client(timeout=5) as client:
+        yield lambda: Alerts(engine, Spending("USD"), client, settings, now, ready=lambda: True)
+
+
+async def made(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    answer = await client.post(path, json=body, headers=ADMIN)
+    assert answer.is_success, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def hooked(client: httpx.AsyncClient, url: str, *, budget: str | None) -> str:
+    """A tenant with a budget and a webhook; the secret."""
+    await made(client, "/v1/tenants", id="acme", name="Acme", monthly_budget=budget)
+    return str((await made(client, "/v1/tenants/acme/webhooks", url=url))["secret"])
+
+
+def told(deliveries: list[Delivery]) -> list[int]:
+    return sorted(delivery.message["data"]["percent"] for delivery in deliveries)
+
+
+@pytest.mark.parametrize(
+    ("budget", "percents"),
+    [("0.21", []), ("0.2", [50]), ("0.125", [50, 80]), ("0.1", [50, 80, 100]), ("0", [50, 80, 100])],
+)
+async def test_each_share_of_a_budget_is_told_when_it_is_reached(
+    quiet: httpx.AsyncClient,
+    catch_up: Callable[[], object],
+    receiver: Receiver,
+    new_alerts: Callable[[], Alerts],
+    budget: str,
+    percents: list[int],
+) -> None:
+    await hooked(quiet, receiver.url, budget=budget)
+    await deliver(quiet, an_event(tokens=TENTH))
+    catch_up()
+    new_alerts().look()
+    assert told(receiver.deliveries) == percents
+
+
+async def test_an_alert_says_whose_budget_it_is_and_is_signed(
+    quiet: httpx.AsyncClient, catch_up: Callable[[], object], receiver: Receiver, new_alerts: Callable[[], Alerts]
+) -> None:
+    secret = await hooked(quiet, receiver.url, budget="0.2")
+    await deliver(quiet, an_event(tokens=TENTH))
+    catch_up()
+    new_alerts().look()
+    (delivery,) = receiver.deliveries
+    assert delivery.is_signed_with(secret)
+    assert abs(int(delivery.headers["webhook-timestamp"]) - datetime.now(UTC).timestamp()) < 60
+    assert delivery.message["id"] == delivery.id
+    assert delivery.message["type"] == "dev.autothink.budget.v1"
+    assert delivery.message["data"] == {
+        "tenant": "acme",
+        "api_key_id": None,
+        "month": f"{datetime.now(UTC):%Y-%m}",
+        "percent": 50,
+        "spent": "0.1",
+        "monthly_budget": "0.2",
+        "currency": "USD",
+    }
+
+
+async def test_a_keys_own_budget_is_told_apart_from_its_tenants(
+    quiet: httpx.AsyncClient, catch_up: Callable[[], object], receiver: Receiver, new_alerts: Callable[[], Alerts]
+) -> None:
+    await hooked(quiet, receiver.url, budget=None)
+    key = await made(quiet, "/v1/tenants/acme/keys", monthly_budget="0.2")
+    await made(quiet, "/v1/tenants/acme/keys", monthly_budget="0.2")
+    await deliver(quiet, an_event(tokens=TENTH, api_key_id=key["id"]))
+    catch_up()
+    new_alerts().look()
+    (delivery,) = receiver.deliveries
+    assert (delivery.message["data"]["api_key_id"], delivery.message["data"]["percent"]) == (key["id"], 50)
+
+
+async def test_a_receiver_that_fails_is_told_again_later_with_the_same_message(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts], now: Now
+) -> None:
+    secret = await hooked(quiet, receiver.url, budget="0")
+    receiver.answers = [500, 500, 500, 302, 302, 302]
+    alerts = new_alerts()
+    alerts.look()
+    assert len(receiver.deliveries) == 3
+    alerts.look()
+    assert len(receiver.deliveries) == 3, "tried again at once"
+    for round_ in (2, 3):
+        now.ahead += wait_after(round_) + timedelta(seconds=1)
+        alerts.look()
+        assert len(receiver.deliveries) == 3 * round_
+    now.ahead += timedelta(days=1)
+    alerts.look()
+    assert len(receiver.deliveries) == 9, "told again although acknowledged"
+    assert all(delivery.is_signed_with(secret) for delivery in receiver.deliveries)
+    assert len({(delivery.id, delivery.body) for delivery in receiver.deliveries}) == 3
+
+
+async def test_an_alert_is_kept_until_somebody_answers(
+    quiet: httpx.AsyncClient, new_alerts: Callable[[], Alerts], engine: Engine
+) -> None:
+    with receiving() as gone:
+        pass
+    await hooked(quiet, gone.url, budget="0")
+    new_alerts().look()
+    with engine.connect() as connection:
+        kept = connection.execute(select(budget_alert)).all()
+    assert [(row.attempts, row.acknowledged_at) for row in kept] == [(1, None)] * 3
+    assert all("refused" in row.last_error for row in kept)
+
+
+async def test_a_restart_tells_nothing_twice(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts]
+) -> None:
+    await hooked(quiet, receiver.url, budget="0")
+    for _ in range(3):
+        new_alerts().look()
+    assert told(receiver.deliveries) == [50, 80, 100]
+
+
+async def test_two_services_at_once_tell_nothing_twice(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts]
+) -> None:
+    await hooked(quiet, receiver.url, budget="0")
+    start = threading.Barrier(4)
+
+    def service() -> None:
+        alerts = new_alerts()
+        start.wait()
+        alerts.look()
+
+    threads = [threading.Thread(target=service) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told(receiver.deliveries) == [50, 80, 100]
+
+
+async def test_what_a_service_took_and_died_with_another_one_tells(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts], now: Now, engine: Engine
+) -> None:
+    await hooked(quiet, receiver.url, budget="0")
+    receiver.answers = [500] * 3
+    new_alerts().look()
+    receiver.deliveries.clear()
+    now.ahead += timedelta(seconds=6)
+    with engine.begin() as connection:
+        assert len(take_due(connection, now=now())) == 3
+    new_alerts().look()
+    assert receiver.deliveries == []
+    now.ahead += timedelta(seconds=61)
+    new_alerts().look()
+    assert told(receiver.deliveries) == [50, 80, 100]
+
+
+async def test_a_new_month_begins_anew(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts], now: Now
+) -> None:
+    await hooked(quiet, receiver.url, budget="0")
+    alerts = new_alerts()
+    alerts.look()
+    now.ahead += timedelta(days=32)
+    alerts.look()
+    assert told(receiver.deliveries) == [50, 50, 80, 80, 100, 100]
+
+
+async def test_a_webhook_that_was_removed_is_told_nothing_more(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts], now: Now
+) -> None:
+    await hooked(quiet, receiver.url, budget="0")
+    receiver.answers = [500] * 3
+    alerts = new_alerts()
+    alerts.look()
+    (hook,) = (await quiet.get("/v1/tenants/acme/webhooks", headers=ADMIN)).json()["webhooks"]
+    assert (await quiet.delete(f"/v1/webhooks/{hook['id']}", headers=ADMIN)).status_code == httpx.codes.NO_CONTENT
+    now.ahead += timedelta(days=1)
+    alerts.look()
+    assert len(receiver.deliveries) == 3
+
+
+async def test_a_renewed_secret_signs_in_the_place_of_the_old_one(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts]
+) -> None:
+    old = await hooked(quiet, receiver.url, budget="0")
+    (hook,) = (await quiet.get("/v1/tenants/acme/webhooks", headers=ADMIN)).json()["webhooks"]
+    renewed = (await quiet.post(f"/v1/webhooks/{hook['id']}/secret", headers=ADMIN)).json()
+    new_alerts().look()
+    assert all(delivery.is_signed_with(renewed["secret"]) for delivery in receiver.deliveries)
+    assert not any(delivery.is_signed_with(old) for delivery in receiver.deliveries)
+
+
+async def test_a_secret_is_shown_once_and_administrators_cannot_read_it_in_sql(
+    quiet: httpx.AsyncClient, engine: Engine
+) -> None:
+    secret = await hooked(quiet, "https://example.com/hook", budget=None)
+    listed = await quiet.get("/v1/tenants/acme/webhooks", headers=ADMIN)
+    assert secret not in listed.text
+    assert set(listed.json()["webhooks"][0]) == {"id", "tenant", "url", "created_at"}
+    with engine.connect() as connection:
+        connection.execute(text("SET LOCAL ROLE kat_admin"))
+        with pytest.raises(Exception, match="permission denied"):
+            connection.execute(text("SELECT secret FROM webhook"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://example.com", "https://", "https://u:p@example.com", "https://example.com:x", "https://a b", 3, None],
+)
+async def test_an_address_that_cannot_be_is_refused(quiet: httpx.AsyncClient, url: Any) -> None:
+    await made(quiet, "/v1/tenants", id="acme", name="Acme")
+    answer = await quiet.post("/v1/tenants/acme/webhooks", json={"url": url}, headers=ADMIN)
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert [error["field"] for error in answer.json()["errors"]] == ["url"]
+
+
+async def test_an_address_is_a_tenants_once(quiet: httpx.AsyncClient) -> None:
+    await hooked(quiet, "https://example.com/hook", budget=None)
+    again = await quiet.post("/v1/tenants/acme/webhooks", json={"url": "https://example.com/hook"}, headers=ADMIN)
+    assert again.status_code == httpx.codes.CONFLICT
+
+
+async def test_the_service_tells_by_itself(serve: Any, receiver: Receiver) -> None:
+    async with serve(alert_interval_seconds=0.02) as client:
+        receiver.answers = [503]
+        await hooked(client, receiver.url, budget="0")
+        await until(lambda: len({delivery.id for delivery in receiver.deliveries}) == 3)

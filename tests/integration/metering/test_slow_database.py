@@ -1,0 +1,69 @@
+"""A database that answers slowly, or whose answer is lost, makes deliveries slow or repeated, never wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import URL, Engine, func, select
+
+from kat_metering.store.tables import usage_event
+from tests.fakes.metering import SERVICE
+from tests.fakes.slow_proxy import SlowProxy, slow_proxy
+from tests.fakes.usage_events import a_delivery, an_event
+
+
+@pytest.fixture
+async def proxy(server: URL) -> AsyncIterator[SlowProxy]:
+    async with slow_proxy(server) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def client(proxy: SlowProxy, serve: Any, engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
+    """The application, which reaches its database by way of the proxy."""
+    async with serve(database_url=SecretStr(proxy.url(engine.url.database))) as client:
+        yield client
+
+
+def stored(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(usage_event)).scalar_one()
+
+
+async def send(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
+    return await client.post("/v1/events", content=body, headers=SERVICE)
+
+
+async def test_deliveries_wait_for_slow_answers_and_count_once(
+    client: httpx.AsyncClient, proxy: SlowProxy, engine: Engine
+) -> None:
+    bodies = [a_delivery(*(an_event() for _ in range(10))) for _ in range(6)]
+    proxy.delay = 0.05
+    answers = await asyncio.gather(*(send(client, body) for body in bodies * 2))
+    assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+    assert sum(answer.json()["new"] for answer in answers) == 60
+    assert sum(answer.json()["duplicate"] for answer in answers) == 60
+    assert stored(engine) == 60
+
+
+async def test_a_delivery_whose_commit_was_not_confirmed_is_not_acknowledged_and_counts_once_when_sent_again(
+    client: httpx.AsyncClient, proxy: SlowProxy, engine: Engine
+) -> None:
+    body = a_delivery(an_event(), an_event())
+    proxy.lose_answer_to = b"COMMIT"
+    async with asyncio.timeout(30):
+        # The roll-up commits as well, and the answer lost may be its own.
+        while (answer := await send(client, body)).status_code == httpx.codes.OK:
+            assert proxy.lose_answer_to is None, "no COMMIT came by"
+            body, proxy.lose_answer_to = a_delivery(an_event(), an_event()), b"COMMIT"
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert stored(engine) % 2 == 0
+    kept = stored(engine)
+    again = (await send(client, body)).json()
+    assert (again["new"], again["duplicate"]) == (0, 2)
+    assert stored(engine) == kept
