@@ -226,18 +226,17 @@ def main() -> None:
     parser.add_argument(
         "--grow", type=int, nargs="*", default=[], help="rows to grow to, in rising order: 1000000 20000000"
     )
-    parser.add_argument("--json", action="store_true", help="print nothing but the result, as one JSON object")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on one line")
     arguments = parser.parse_args()
-    if not arguments.json:
-        print(f"{arguments.events} events in batches of {arguments.batch} from {arguments.senders} senders …")
+    print(f"{arguments.events:,} events in batches of {arguments.batch} from {arguments.senders} senders")
     result = measure(arguments)
-    if not arguments.json:
-        print(f"{result['events_per_second']:>10,} events/s over HTTP, committed")
-        print(f"{result['stored_rows_per_second']:>10,} rows/s as metering stores them, on one connection")
-        print(f"{result['raw_copy_rows_per_second']:>10,} rows/s by COPY alone")
-        for rows in arguments.grow:
-            print(f"{result[f'events_per_second_at_{rows}_rows']:>10,} events/s over HTTP at {rows:,} rows")
-    print(json.dumps(result))
+    print(f"{result['events_per_second']:>10,} events/s over HTTP, committed")
+    print(f"{result['stored_rows_per_second']:>10,} rows/s as metering stores them, on one connection")
+    print(f"{result['raw_copy_rows_per_second']:>10,} rows/s by COPY alone; metering's is {result['ratio_copy']} of it")
+    for rows in arguments.grow:
+        print(f"{result[f'events_per_second_at_{rows}_rows']:>10,} events/s over HTTP at {rows:,} rows")
+    if arguments.json:
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_args
@@ -165,6 +165,10 @@ def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
+def _print_row(what: str, milliseconds: Mapping[str, float]) -> None:
+    print(f"{what:<58}" + "".join(f"{value:>8.3f}" for value in milliseconds.values()))
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on one line.")
 @click.option("--directory", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Disk to measure.")
@@ -185,7 +189,9 @@ def main(*, as_json: bool, directory: Path | None, sync: Sync, events: int, conc
             )
             for per_second in _RATES
         }
-    busiest = paced[_RATES[-1]]
+    busiest_rate = _RATES[-1]
+    busiest = paced[busiest_rate]
+    behind = _milliseconds(busiest.behind)
     result = {
         "benchmark": "outbox",
         "python": platform.python_version(),
@@ -193,10 +199,10 @@ def main(*, as_json: bool, directory: Path | None, sync: Sync, events: int, conc
         "events": events,
         "concurrency": concurrency,
         "durable_events_per_second": round(rate),
-        "paced_per_second": _RATES[-1],
+        "paced_per_second": busiest_rate,
         "added_ms": _milliseconds(busiest.added),
         "control_ms": _milliseconds(busiest.control),
-        "disk_behind_ms": _milliseconds(busiest.behind),
+        "disk_behind_ms": behind,
         "at_rate": {
             f"{per_second:g}": {"added_ms": _milliseconds(one.added), "control_ms": _milliseconds(one.control)}
             for per_second, one in paced.items()
@@ -206,12 +212,16 @@ def main(*, as_json: bool, directory: Path | None, sync: Sync, events: int, conc
         "ratio_bare_commit_p99": round(bare_commit["p99"] / _milliseconds(busiest.added)["p99"], 2),
     }
     print(f"{result['durable_events_per_second']:,} events/s until the disk holds all, {concurrency} requests at once")
+    print()
+    print(f"{'milliseconds':<58}{'p50':>8}{'p95':>8}{'p99':>8}")
     for per_second, one in paced.items():
-        print(f"added to a request at {per_second:g} requests/s, in ms: {_milliseconds(one.added)}")
-        print(f"  giving way to the loop once, at the same moments, in ms: {_milliseconds(one.control)}")
-    print(f"the disk follows {result['paced_per_second']:g} requests/s after, in ms: {result['disk_behind_ms']}")
-    print(f"a bare write of one record, in ms: {bare_write}; with the disk waited for: {bare_commit}")
-    print(f"a bare commit at p99 against the outbox at p99: {result['ratio_bare_commit_p99']}")
+        _print_row(f"added to a request at {per_second:g} requests/s", _milliseconds(one.added))
+        _print_row("  the loop's own turn at the same moments", _milliseconds(one.control))
+    _print_row(f"until the disk has followed, {busiest_rate:g} requests/s", behind)
+    _print_row("a bare write of one record", bare_write)
+    _print_row("  with the disk waited for, as a commit does", bare_commit)
+    print()
+    print(f"a bare commit takes {result['ratio_bare_commit_p99']:g} times what the outbox adds, both at p99")
     if as_json:
         print(json.dumps(result))
 

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,21 +169,25 @@ def _say(line: str) -> None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    print(
-        f"predictor: {result['requests_per_second']:,} requests/s on one CPU at {result['concurrency']} at once, "
-        f"{result['cpu_ms_per_request']} ms CPU a request, {result['latency_ms']} ms"
-    )
+    print(f"{result['concurrency']} requests at once, one CPU{'requests/s':>15}{'CPU ms':>9}{'p50 ms':>9}{'p99 ms':>9}")
+    _print_side("predictor", result, "")
+    if "ratio_litellm" in result:
+        _print_side(f"LiteLLM {result['litellm_version']}", result, "litellm_")
+        print(f"{'ratio':<28}{result['ratio_litellm']:>18}")
+    print()
     print(f"streaming: {result['tokens_per_second']:,} tokens/s, {result['cpu_us_per_token']} µs CPU a token")
     print(
         f"memory: {result['rss_mib_start']} MiB after the warm-up, {result['rss_mib_end']} MiB "
         f"{result['requests']:,} requests later"
     )
-    if "ratio_litellm" in result:
-        print(
-            f"LiteLLM {result['litellm_version']}: {result['litellm_requests_per_second']} requests/s, "
-            f"{result['litellm_cpu_ms_per_request']} ms CPU a request, {result['litellm_latency_ms']} ms"
-        )
-        print(f"ratio: {result['ratio_litellm']}")
+
+
+def _print_side(name: str, result: Mapping[str, Any], prefix: str) -> None:
+    latency = result[f"{prefix}latency_ms"]
+    print(
+        f"{name:<28}{result[f'{prefix}requests_per_second']:>18,}{result[f'{prefix}cpu_ms_per_request']:>9}"
+        f"{latency['p50']:>9}{latency['p99']:>9}"
+    )
 
 
 @click.command()

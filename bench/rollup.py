@@ -21,6 +21,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from kat.logs import configure_logs
 from kat_metering import valuation
 from kat_metering.keeper import prepare
 from kat_metering.periods import Window
@@ -130,17 +131,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="of the large tenant")
     parser.add_argument("--runs", type=int, default=9, help="how often each report is asked for")
     parser.add_argument("--folder", help="where to keep the database meanwhile (default: the temporary folder)")
-    parser.add_argument("--json", action="store_true", help="print nothing but the result, as one JSON object")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on one line")
     arguments = parser.parse_args()
-    if not arguments.json:
-        print(f"a month of {arguments.events:,} events …")
+    configure_logs(quiet=["kat_metering", "alembic"])
+    print(f"a month of {arguments.events:,} events of one tenant")
     result = measure(arguments)
-    if not arguments.json:
-        print(f"{result['rolled_up_events_per_second']:>10,} events/s rolled up")
-        print(f"{result['hourly_rows_of_tenant']:>10,} hourly rows")
-        for grouping, milliseconds in result["answer_ms"].items():
-            print(f"{milliseconds:>10} ms by {grouping}")
-    print(json.dumps(result))
+    print(f"{result['rolled_up_events_per_second']:>10,} events/s rolled up")
+    print(f"{result['hourly_rows_of_tenant']:>10,} hourly rows")
+    for grouping, milliseconds in result["answer_ms"].items():
+        print(f"{milliseconds:>10} ms for a report by {grouping}")
+    if arguments.json:
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

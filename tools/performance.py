@@ -109,6 +109,7 @@ GOALS: Final[Mapping[str, Sequence[Goal]]] = {
         Goal("cpu_us_per_token", "CPU time a streamed token, µs", at_most=25),
         Goal("ratio_litellm", "requests/s against LiteLLM's proxy", at_least=10),
     ],
+    "rollup": [Goal("slowest_answer_ms", "a large tenant's month from the roll-up, slowest grouping, ms", at_most=300)],
 }
 
 

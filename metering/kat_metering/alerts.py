@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -29,11 +30,12 @@ log = structlog.get_logger(__name__)
 PERCENTS: Final = (50, 80, 100)
 """Of a budget, when an alert is raised."""
 TYPE: Final = "dev.autothink.budget.v1"
-_LEASE: Final = timedelta(minutes=1)
+LEASE: Final = timedelta(minutes=5)
 """Longer than a delivery takes: within it, no other service sends the same alert."""
 _FIRST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(hours=6)
-_AT_ONCE: Final = 10
+_AT_ONCE: Final = 4
+"""Deliveries side by side, so that one receiver that hangs does not hold up all others."""
 _ERROR_LENGTH: Final = 300
 
 
@@ -53,7 +55,7 @@ class BudgetSpent:
 
 def wait_after(attempts: int) -> timedelta:
     """How long to wait after so many attempts failed: 5 s, 10 s, 20 s, … 6 h."""
-    return min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts - 1, 20))
+    return min(_LONGEST_WAIT, _FIRST_WAIT * (1 << min(attempts - 1, 20)))
 
 
 def raise_alerts(connection: Connection, spent: Spent, *, currency: str, now: datetime) -> int:
@@ -64,13 +66,10 @@ def raise_alerts(connection: Connection, spent: Spent, *, currency: str, now: da
         webhooks.setdefault(hook.tenant_id, []).append(hook.id)
     if not webhooks:
         return 0
-    known = set(
-        connection.execute(
-            select(budget_alert.c.webhook_id, budget_alert.c.api_key_id, budget_alert.c.percent).where(
-                budget_alert.c.month == month
-            )
-        ).tuples()
+    of_month = select(budget_alert.c.webhook_id, budget_alert.c.api_key_id, budget_alert.c.percent).where(
+        budget_alert.c.month == month
     )
+    known = {(row.webhook_id, row.api_key_id, row.percent) for row in connection.execute(of_month)}
     rows = [
         {
             "id": (alert_id := new_event_id()),
@@ -109,8 +108,8 @@ def _budgets(connection: Connection, spent: Spent, tenants: list[str]) -> Iterat
         .where(api_key.c.monthly_budget.is_not(None), api_key.c.revoked_at.is_(None), api_key.c.tenant_id.in_(tenants))
         .order_by(api_key.c.id)
     )
-    for row in connection.execute(of_keys):
-        yield BudgetSpent(row.tenant_id, row.id, row.monthly_budget, spent.keys.get(row.id, Decimal(0)))
+    for key in connection.execute(of_keys):
+        yield BudgetSpent(key.tenant_id, key.id, key.monthly_budget, spent.keys.get(key.id, Decimal(0)))
 
 
 def _body(alert_id: UUID, budget: BudgetSpent, percent: int, *, month: date, currency: str, now: datetime) -> str:
@@ -145,7 +144,7 @@ def take_due(connection: Connection, *, now: datetime) -> list[Row[Any]]:
     taken = (
         update(budget_alert)
         .where(budget_alert.c.id == due.c.id, budget_alert.c.webhook_id == webhook.c.id)
-        .values(next_attempt_at=now + _LEASE, attempts=budget_alert.c.attempts + 1)
+        .values(next_attempt_at=now + LEASE, attempts=budget_alert.c.attempts + 1)
         .returning(budget_alert.c.id, budget_alert.c.attempts, budget_alert.c.body, webhook.c.url, webhook.c.secret)
     )
     return sorted(connection.execute(taken).all(), key=lambda row: row.id.int)
@@ -208,8 +207,8 @@ class Alerts:
                 due = take_due(connection, now=self._clock())
             if not due:
                 return
-            for alert in due:
-                self._deliver(alert)
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="alert") as pool:
+                list(pool.map(self._deliver, due))
 
     def _deliver(self, alert: Row[Any]) -> None:
         error = self._send(alert)

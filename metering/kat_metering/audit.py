@@ -19,7 +19,7 @@ class Action(StrEnum):
 
 
 class AuditEntry(BaseModel):
-    """One change of one thing. Secrets and hashes of keys are left out of `before` and `after`."""
+    """One change of one thing. `before` and `after` are without secrets and hashes of keys; numbers in them are strings."""
 
     model_config = ConfigDict(frozen=True)
 

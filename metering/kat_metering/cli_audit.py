@@ -58,16 +58,18 @@ def audit(
 
 
 def changes(entry: Mapping[str, Any]) -> str:
-    """The fields that an entry changed, as `field: old → new`; of what was made or deleted, the fields that are set."""
-    before, after = entry["before"] or {}, entry["after"] or {}
-    told = []
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if old != new:
-            told.append(
-                f"{name}: {_value(old)} → {_value(new)}" if before and after else f"{name}: {_value(old or new)}"
-            )
-    # What is kept out of the audit changed.
+    """What an entry changed, as `field: old → new`; of what was made or deleted, the fields that were set."""
+    before, after = entry["before"], entry["after"]
+    if before is None or after is None:
+        return ", ".join(
+            f"{name}: {_value(value)}" for name, value in (before or after or {}).items() if value is not None
+        )
+    told = [
+        f"{name}: {_value(before.get(name))} → {_value(after.get(name))}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+    # Something did change: what is kept out of the audit.
     return ", ".join(told) or "(a secret)"
 
 

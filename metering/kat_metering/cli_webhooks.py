@@ -42,6 +42,17 @@ def list_webhooks(*, tenant: str, form: str, url: str | None, token: str | None)
 
 
 @webhooks.command()
+@click.argument("tenant")
+@format_option
+@connection
+def alerts(*, tenant: str, form: str, url: str | None, token: str | None) -> None:
+    """Show the latest hundred alerts of a tenant, and whether they were acknowledged."""
+    with metering(url, token) as client:
+        answer = get(client, f"/v1/tenants/{tenant}/alerts", {})
+    show(answer, form, answer["alerts"], _alert_table)
+
+
+@webhooks.command()
 @click.argument("webhook", type=click.UUID)
 @connection
 def renew(*, webhook: Any, url: str | None, token: str | None) -> None:
@@ -64,4 +75,21 @@ def _table(answer: Mapping[str, Any]) -> RenderableType:
     table = plain_table("id", "url", "created_at")
     for each in answer["webhooks"]:
         table.add_row(each["id"], Text(each["url"]), each["created_at"])
+    return table
+
+
+def _alert_table(answer: Mapping[str, Any]) -> RenderableType:
+    table = plain_table("raised", "month", "percent", "key", "webhook", "attempts", "acknowledged", "last error")
+    for each in answer["alerts"]:
+        cells = (
+            each["raised_at"][:19],
+            each["month"],
+            str(each["percent"]),
+            each["api_key_id"] or "(tenant)",
+            each["webhook"],
+            str(each["attempts"]),
+            (each["acknowledged_at"] or "no")[:19],
+            each["last_error"] or "",
+        )
+        table.add_row(*map(Text, cells))
     return table

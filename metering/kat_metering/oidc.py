@@ -93,6 +93,9 @@ class OidcVerifier:
         return person_of(claims, rules)
 
     def _key(self, kid: str | None) -> jwt.PyJWK:
+        # Without waiting for whoever fetches keys just now.
+        if not self._stale() and (known := self._keys.get(kid)) is not None:
+            return known
         with self._lock:
             if kid not in self._keys or self._stale():
                 self._refresh()

@@ -35,11 +35,12 @@ REPLY = (
     "The question asks for a proof about one number, so a short check by division is worth the thought.\n</judge>\n\n"
     "<think_on>\n<think>\nTry small primes. 91 is odd, its digits sum to 10, it does not end in 0 or 5. "
     "Seven: 7 times 13 is 91.\n</think>\n\n"
-    "<answer>\nNo. 91 = 7 × 13, so it is not a prime number.\n</answer>"
+    "<answer>\nNo. 91 = 7 * 13, so it is not a prime number.\n</answer>"
 )
 _PER_DAY = 12
-_SAMPLES = 60
+_SAMPLES = 160
 _WAIT_SECONDS = 120
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,14 @@ def _event(dice: random.Random, at: datetime, tenant: str) -> dict[str, Any]:
 
 
 def _fill(client: httpx.Client, now: datetime) -> dict[str, str]:
-    keys = {}
+    keys: dict[str, str] = {}
     for tenant, name in TENANTS.items():
         client.post("/v1/tenants", json={"id": tenant, "name": name}).raise_for_status()
         for project in PROJECTS:
             made = client.post(f"/v1/tenants/{tenant}/keys", json={"name": f"{project} prod", "project": project})
             keys.setdefault(tenant, made.raise_for_status().json()["key"])
     client.patch("/v1/tenants/acme", json={"monthly_budget": "0.12", "think_off_at": "0.8"}).raise_for_status()
-    client.post("/v1/shadow/samples", content=_samples(now)).raise_for_status()
+    client.post("/v1/shadow/samples", content=_samples(now), headers=_JSON).raise_for_status()
     month = now.replace(day=1) - timedelta(days=1)
     client.post("/v1/statements", json={"tenant": "acme", "month": f"{month:%Y-%m}"}).raise_for_status()
     return keys
@@ -137,7 +138,7 @@ def _samples(now: datetime) -> bytes:
     dice = random.Random(11)
     samples = []
     for mode, ratio in (("on", 1.7), ("off", 6.5)):
-        for task in ("chat", "humaneval"):
+        for task in ("chat", "humaneval", ""):
             for _ in range(_SAMPLES):
                 ours = dice.randrange(80, 900)
                 samples.append(
@@ -166,8 +167,7 @@ def _scripted_predictor(port: int, metering_url: str) -> Iterator[None]:
             argv=[sys.executable, "-m", "tests.fakes.serve_scripted", script],
             env={
                 "KAT_HOME": home,
-                "KAT_MODEL": MODEL,
-                "KAT_SERVED_MODEL_NAME": MODEL,
+                "KAT_MODEL_NAME": MODEL,
                 "KAT_HOST": "127.0.0.1",
                 "KAT_PORT": str(port),
                 "KAT_METERING_URL": metering_url,

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from kat.directory import ApiKey, Directory, Tenant, hash_api_key
+from kat.directory import ApiKey, Budget, Directory, Limits, Tenant, hash_api_key
 from kat.usage_event import UsageEvent
 from kat_predictor.admission import Admission, AdmissionLimits
 from kat_predictor.api.application import install
@@ -38,8 +38,9 @@ ACME = Tenant(id="acme", name="Acme")
 CREATED = 1_700_000_000
 
 
-def directory_of(tenant: Tenant) -> Directory:
-    key = ApiKey(id=KEY_ID, tenant=tenant.id, project="search", sha256=hash_api_key(KEY))
+def directory_of(tenant: Tenant, *, limits: Limits = Limits(), budget: Budget | None = None) -> Directory:  # noqa: B008 - frozen
+    """A tenant and its one key, which may have limits and a budget of its own."""
+    key = ApiKey(id=KEY_ID, tenant=tenant.id, project="search", sha256=hash_api_key(KEY), limits=limits, budget=budget)
     return Directory(tenants=[tenant], keys=[key])
 
 
@@ -91,6 +92,8 @@ async def running_predictor(
     engine: ScriptedEngine,
     *,
     tenant: Tenant = ACME,
+    key_limits: Limits = Limits(),  # noqa: B008 - frozen
+    key_budget: Budget | None = None,
     max_concurrent_requests: int = 8,
     max_queued_requests: int = 8,
     max_events: int = 1_000,
@@ -101,7 +104,7 @@ async def running_predictor(
     tracing: Tracing | None = None,
 ) -> AsyncGenerator[Predictor, None]:
     directory = folder / "directory.json"
-    directory.write_text(directory_of(tenant).model_dump_json())
+    directory.write_text(directory_of(tenant, limits=key_limits, budget=key_budget).model_dump_json())
     outbox = await Outbox.open(folder / "outbox.sqlite3", max_events=max_events)
     registry = CollectorRegistry()
     admission = Admission(

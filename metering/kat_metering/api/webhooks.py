@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from kat_metering.alert_report import AlertPage, alert_page
 from kat_metering.api.auth import Admin
 from kat_metering.api.services import WithServices
 from kat_metering.store.engine import reading
@@ -21,6 +23,8 @@ from kat_metering.webhooks import (
 )
 
 router = APIRouter(tags=["webhooks"])
+
+_MOST: Final = 500
 
 
 class Webhooks(BaseModel):
@@ -39,6 +43,20 @@ def list_webhooks(_: Admin, services: WithServices, tenant_id: str) -> Webhooks:
     """The tenant's webhooks, without their secrets."""
     with reading(services.engine, None) as connection:
         return Webhooks(webhooks=webhooks_of(connection, tenant_id))
+
+
+@router.get("/v1/tenants/{tenant_id}/alerts")
+def list_alerts(
+    _: Admin,
+    services: WithServices,
+    tenant_id: str,
+    *,
+    before: Annotated[UUID | None, Query(description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
+) -> AlertPage:
+    """The alerts of the tenant's budgets and of its keys', latest first: acknowledged, or tried how often, and why not."""
+    with reading(services.engine, None) as connection:
+        return alert_page(connection, tenant_id, limit=limit, before=before)
 
 
 @router.post("/v1/webhooks/{webhook_id}/secret")

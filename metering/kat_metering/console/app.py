@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -16,6 +16,7 @@ from psycopg import Error as PsycopgError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from kat_metering.console import (
     budgets_page,
@@ -41,19 +42,19 @@ _TOLD: Final = {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT,
 """The errors that have words of their own; any other server's fault is told as unavailable, any other as invalid."""
 
 
-def console_app(settings: Settings, state: State) -> FastAPI:
+def console_app(settings: Settings, state: State) -> ASGIApp:
     """The console. `state` is that of the application around it, which holds the services."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state = state
     app.state.seal = Seal(settings.console_secret, timedelta(hours=settings.console_session_hours))
-    app.add_middleware(SafeHeaders)
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(MeteringError, _metering_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SQLAlchemyError, _database_error)
     app.add_exception_handler(PsycopgError, _database_error)
-    app.mount("/static", StaticFiles(directory=str(files("kat_metering.console").joinpath("static"))))
+    app.add_exception_handler(Exception, _unexpected)
+    app.mount("/static", _Assets(directory=str(files("kat_metering.console").joinpath("static"))))
     for part in (
         sign_in_page,
         language_page,
@@ -66,7 +67,17 @@ def console_app(settings: Settings, state: State) -> FastAPI:
         playground_page,
     ):
         app.include_router(part.router)
-    return app
+    # Outermost, so that the page of an unexpected error has them too.
+    return SafeHeaders(app)
+
+
+class _Assets(StaticFiles):
+    """Files that browsers may keep, and ask about before they use them again."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 async def _sign_in(_: Request, error: Exception) -> Response:
@@ -95,9 +106,11 @@ async def _database_error(request: Request, error: Exception) -> Response:
     return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", path=request.url.path, exc_info=error)
+    return _error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def _error_page(request: Request, status: int, fields: list[str] | None = None) -> Response:
-    if status in _TOLD:
-        kind = f"{status:d}"
-    else:
-        kind = "503" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "422"
-    return page(request, "error", status=status, kind=kind, fields=fields or [])
+    kind = status if status in _TOLD else 503 if status >= HTTPStatus.INTERNAL_SERVER_ERROR else 422
+    return page(request, "error", status=status, kind=f"{kind:d}", fields=fields or [])

@@ -16,6 +16,7 @@ from kat_metering.exports.formats import ExportFormat
 from kat_metering.methods import Method
 from kat_metering.store.engine import reading
 from kat_metering.store.price_rows import load_baselines
+from kat_metering.valuation import DEFAULT_BASELINE
 
 router = APIRouter()
 
@@ -39,8 +40,8 @@ def exports(request: Request, visitor: SignedIn, tenant: str | None = None) -> R
         choice=choice,
         months=months,
         formats=list(ExportFormat),
-        baselines=sorted({*baselines} - {exports_api.DEFAULT_BASELINE}),
-        default_baseline=exports_api.DEFAULT_BASELINE,
+        baselines=sorted({*baselines} - {DEFAULT_BASELINE}),
+        default_baseline=DEFAULT_BASELINE,
         no_baseline=exports_api.NO_BASELINE,
         methods=list(Method),
     )
@@ -48,11 +49,12 @@ def exports(request: Request, visitor: SignedIn, tenant: str | None = None) -> R
 
 @router.get("/exports/download")
 async def download(
+    *,
     visitor: SignedIn,
     month: Annotated[str, Query(max_length=20)],
     tenant: str | None = None,
     format: ExportFormat = ExportFormat.CSV,  # noqa: A002 - the name that the API has for it
-    baseline: str = exports_api.DEFAULT_BASELINE,
+    baseline: str = DEFAULT_BASELINE,
     method: Method = Method.L2,
 ) -> Response:
     return await exports_api.export_usage(

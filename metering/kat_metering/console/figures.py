@@ -10,7 +10,8 @@ from typing import Final
 Writer = Callable[[float], str]
 """A value of a chart in words."""
 
-NOTHING: Final = "–"
+NOTHING: Final = "\u2013"
+"""A dash."""
 _STEPS: Final = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 _EXACT_BELOW: Final = 10_000
 
@@ -58,12 +59,18 @@ def money(amount: Decimal | None, places: int | None = None) -> str:
     digits = places_for([amount]) if places is None else places
     rounded = amount.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_EVEN)
     # Nothing is not negative.
-    return f"{abs(rounded) if not rounded else rounded:,.{digits}f}"
+    return f"{rounded or abs(rounded):,.{digits}f}"
 
 
 def moment(value: datetime | None) -> str:
     """A time in UTC, to the minute."""
     return NOTHING if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def axis_count(value: float) -> str:
+    """A count on an axis: short, as soon as it has thousands."""
+    whole = int(value)
+    return f"{whole / 1000:g}k" if 1000 <= abs(whole) < _EXACT_BELOW else short_count(whole)  # noqa: PLR2004 - a thousand
 
 
 def axis_money(value: float) -> str:

@@ -9,9 +9,14 @@ from kat_metering.errors import FieldError, InvalidError
 
 
 def text_of(form: FormData, name: str) -> str:
-    """A field's text; empty where it is missing, or a file."""
+    """A field's text; empty where it is missing, or a file. Raises InvalidError."""
     value = form.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    if "\x00" in value:
+        # Postgres keeps none.
+        raise InvalidError("The form has values that cannot be.", errors=[FieldError(name, "has a NUL in it")])
+    return value.strip()
 
 
 def as_invalid(error: ValidationError) -> InvalidError:

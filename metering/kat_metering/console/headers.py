@@ -17,7 +17,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     # To ourselves only. Without any referrer, browsers would also hide the origin that forms are checked by.
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }

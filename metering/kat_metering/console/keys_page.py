@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
 from http import HTTPStatus
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from kat_metering.console.form_errors import as_invalid, text_of
 from kat_metering.console.pages import address, page
 from kat_metering.console.tenant_choice import tenant_choice
 from kat_metering.console.visitor import Operator, OwnForm, SignedIn, Visitor
-from kat_metering.errors import NotFoundError
+from kat_metering.errors import FieldError, InvalidError, NotFoundError
 from kat_metering.store.engine import reading
 from kat_metering.tenants import IssuedKey, NewKey, issue_key, keys_of, revoke_key
 
@@ -32,7 +33,11 @@ def issue(request: Request, visitor: Operator, form: OwnForm) -> Response:
     tenant = text_of(form, "tenant")
     with visitor.services.engine.begin() as connection:
         issued = issue_key(
-            connection, tenant, _new_key(form), now=visitor.services.clock(), currency=visitor.services.settings.currency
+            connection,
+            tenant,
+            _new_key(form),
+            now=visitor.services.clock(),
+            currency=visitor.services.settings.currency,
         )
     return _page(request, visitor, tenant, issued=issued)
 
@@ -46,9 +51,26 @@ def revoke(visitor: Operator, form: OwnForm, key_id: UUID) -> Response:
 
 def _new_key(form: FormData) -> NewKey:
     try:
-        return NewKey(project=text_of(form, "project") or "default", name=text_of(form, "name"))
+        return NewKey.model_validate(
+            {
+                "project": text_of(form, "project") or "default",
+                "name": text_of(form, "name"),
+                "expires_at": _end_of(text_of(form, "expires")),
+                "monthly_budget": text_of(form, "monthly_budget") or None,
+            }
+        )
     except ValidationError as error:
         raise as_invalid(error) from error
+
+
+def _end_of(day: str) -> datetime | None:
+    """The end of the last day on which a key is good, in UTC. Raises InvalidError."""
+    if not day:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(day), time(tzinfo=UTC)) + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
+        raise InvalidError("That is no day.", errors=[FieldError("expires", "expected YYYY-MM-DD")]) from error
 
 
 def _page(request: Request, visitor: Visitor, tenant: str | None, *, issued: IssuedKey | None) -> Response:
@@ -59,7 +81,9 @@ def _page(request: Request, visitor: Visitor, tenant: str | None, *, issued: Iss
     with reading(services.engine, None) as connection:
         spent = services.spending.this_month(connection, services.clock()).keys
         try:
-            found = [] if choice.tenant is None else keys_of(connection, choice.tenant, spent, services.settings.currency)
+            found = (
+                [] if choice.tenant is None else keys_of(connection, choice.tenant, spent, services.settings.currency)
+            )
         except NotFoundError:
             # A person's tenant, known from their identity provider, that was never made here.
             found = []

@@ -86,7 +86,7 @@ def _tokens_chart(say: Wording, span: Span, by_day: Mapping[date | None, Total])
         )
         for segment in _CHARTED
     ]
-    return _chart(say, "overview.tokens_by_day", span, series)
+    return _chart(say, say("overview.tokens_by_day"), span, series)
 
 
 def _requests_chart(say: Wording, span: Span, by_day: Mapping[date | None, Total]) -> Chart:
@@ -103,15 +103,15 @@ def _requests_chart(say: Wording, span: Span, by_day: Mapping[date | None, Total
         for mode, values in parts.items()
         if mode is not Mode.UNDECIDED or any(values)
     ]
-    return _chart(say, "overview.requests_by_day", span, series)
+    return _chart(say, say("overview.requests_by_day"), span, series)
 
 
 def _chart(say: Wording, title: str, span: Span, series: Sequence[Series]) -> Chart:
     sums = ", ".join(f"{each.name} {figures.short_count(int(sum(each.values)))}" for each in series)
     return stacked_bars(
-        say(title),
+        title,
         [f"{day:%m-%d}" for day in span.days],
         series,
-        write=lambda value: figures.short_count(int(value)),
-        description=say("chart.described", title=say(title), sums=sums),
+        write=figures.axis_count,
+        description=say("chart.described", title=title, sums=sums),
     )

@@ -19,6 +19,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from kat.directory import KEY_PREFIX
 from kat_metering.console import figures
@@ -40,7 +41,7 @@ _LONGEST_PROMPT: Final = 100_000
 
 TEXTS: Final = (
     "asking", "judging", "thinking", "answering", "done", "stopped", "failed", "limit_reached", "rating", "not_rated",
-    "unpriced", "no_saving", "per_million",
+    "unpriced", "no_saving", "per_million", "unreachable", "gone",
 )  # fmt: skip
 """What the page's script says; keys of the wording under `playground.`."""
 
@@ -149,21 +150,25 @@ def _per_million(amount: Any) -> str | None:
 
 
 class _Relay(StreamingResponse):
-    """Passes a stream on, and closes the connection behind it however it ends."""
+    """Passes a stream on. However it ends, also before its first byte, the connection behind it is closed."""
 
     def __init__(self, answered: httpx.Response, opened: AsyncExitStack) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_pieces(answered, opened), media_type="text/event-stream", headers=headers)
+        super().__init__(_pieces(answered), media_type="text/event-stream", headers=headers)
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._opened:
+            await super().__call__(scope, receive, send)
 
 
-async def _pieces(answered: httpx.Response, opened: AsyncExitStack) -> AsyncIterator[bytes]:
-    async with opened:
-        try:
-            async for piece in answered.aiter_raw():
-                yield piece
-        except httpx.TransportError as error:
-            log.warning("predictor gone", error=repr(error))
-            yield b'data: {"error":{"code":"gone"}}\n\n'
+async def _pieces(answered: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for piece in answered.aiter_raw():
+            yield piece
+    except httpx.TransportError as error:
+        log.warning("predictor gone", error=repr(error))
+        yield b'data: {"error":{"code":"gone"}}\n\n'
 
 
 def _refusal(status: int, body: bytes) -> Response:

@@ -43,7 +43,7 @@ async def sign_in(
         seal.close(Session.begin(token), now=services.clock()),
         max_age=int(seal.lifetime.total_seconds()),
         path=BASE,
-        secure=request.url.scheme == "https",
+        secure=_over_https(request),
         httponly=True,
         samesite="strict",
     )
@@ -59,9 +59,21 @@ async def sign_out(_: OwnForm) -> Response:
 
 def refuse_other_sites(request: Request) -> None:
     """For the one form that is sent before there is a session. Raises ForbiddenError."""
+    site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+    if site is not None:
+        # The browser's own word, which holds behind proxies that change the host as well. Over plain http it says none.
+        foreign = site not in {"same-origin", "none"}
+    else:
+        foreign = origin is not None and origin.partition("://")[2] != request.headers.get("host")
+    if foreign:
         raise ForbiddenError("The form comes from another site.")
+
+
+def _over_https(request: Request) -> bool:
+    """Whether the browser came by https, to us or to a proxy before us. Lying about it harms the liar's cookie alone."""
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return "https" in {request.url.scheme, forwarded}
 
 
 async def _admitted(request: Request, token: str, services: WithServices) -> bool:

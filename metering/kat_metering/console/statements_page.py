@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -13,15 +13,16 @@ from kat_metering.api import statements as statements_api
 from kat_metering.api.statements import StatementFormat, StatementName
 from kat_metering.console.pages import page
 from kat_metering.console.tenant_choice import tenant_choice
-from kat_metering.console.visitor import SignedIn
+from kat_metering.console.visitor import SignedIn, Visitor
 from kat_metering.errors import NotFoundError
 from kat_metering.statement_lines import UsageCharge
 from kat_metering.statements import Draft, Statement, sha256_of
 from kat_metering.store.engine import reading
+from kat_metering.store.statement_rows import find_statement
 
 router = APIRouter()
 
-_PAGE: int = 50
+_PAGE: Final = 50
 
 
 @router.get("/statements")
@@ -73,7 +74,15 @@ def statement(request: Request, visitor: SignedIn, name: StatementName) -> Respo
     """Another tenant's is not found: row-level security does not show it."""
     document = statements_api.show(visitor.identity, visitor.services, name).body
     found = Statement.model_validate_json(bytes(document))
-    return _statement(request, visitor, found, sha256=sha256_of(bytes(document).decode()))
+    with reading(visitor.services.engine, visitor.identity.tenant) as connection:
+        stored = find_statement(connection, found.series, found.number)
+    return _statement(
+        request,
+        visitor,
+        found,
+        sha256=sha256_of(bytes(document).decode()),
+        intact=stored is not None and stored.sha256 == sha256_of(stored.document),
+    )
 
 
 @router.get("/statements/{name}/document")
@@ -85,7 +94,9 @@ def document(visitor: SignedIn, name: StatementName, format: StatementFormat = S
     return answer
 
 
-def _statement(request: Request, visitor: SignedIn, found: Draft, sha256: str | None = None) -> Response:
+def _statement(
+    request: Request, visitor: Visitor, found: Draft, *, sha256: str | None = None, intact: bool = True
+) -> Response:
     charges = [line for line in found.lines if isinstance(line, UsageCharge)]
     return page(
         request,
@@ -96,6 +107,7 @@ def _statement(request: Request, visitor: SignedIn, found: Draft, sha256: str | 
         statement=found,
         closed=found if isinstance(found, Statement) else None,
         sha256=sha256,
+        intact=intact,
         charges=charges,
         others=[line for line in found.lines if not isinstance(line, UsageCharge)],
     )

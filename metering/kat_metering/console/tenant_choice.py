@@ -22,7 +22,9 @@ class TenantChoice:
     """Ids and names of all tenants; empty for a tenant."""
 
 
-def tenant_choice(connection: Connection, visitor: Visitor, asked: str | None, *, required: bool = False) -> TenantChoice:
+def tenant_choice(
+    connection: Connection, visitor: Visitor, asked: str | None, *, required: bool = False
+) -> TenantChoice:
     """The choice. Raises NotFoundError for a tenant that does not exist, or that the visitor may not see.
 
     `required`: where a page is about one tenant, operators get the first one until they pick another.

@@ -14,12 +14,12 @@ from fastapi.responses import Response
 from kat.usage_event import Segment
 from kat_metering import valuation
 from kat_metering.console import figures
-from kat_metering.console.charts import Chart, Series, stacked_bars
+from kat_metering.console.charts import FULL_WIDTH, Chart, Series, stacked_bars
 from kat_metering.console.pages import page
 from kat_metering.console.span import AskedSpan, Span
 from kat_metering.console.tenant_choice import tenant_choice
 from kat_metering.console.totals import Total, total_of, totals_by
-from kat_metering.console.visitor import SignedIn, Visitor
+from kat_metering.console.visitor import SignedIn
 from kat_metering.console.wording import Wording
 from kat_metering.errors import FieldError, InvalidError
 from kat_metering.savings_report import Dimension
@@ -104,6 +104,7 @@ def explore(
         choice = tenant_choice(connection, visitor, tenant)
         report = valuation.usage(connection, UsageQuery(span.window, choice.tenant, tuple(grouped)))
         known = valuation.usage(connection, UsageQuery(span.window, choice.tenant, _FILTERS))
+    currency = report.totals.currency or visitor.services.settings.currency
     rows = [row for row in report.rows if _kept(row, asked.filters)]
     listed = totals_by(rows, lambda row: (row.hour or row.day, _group_of(row, asked.group)))
     return page(
@@ -118,10 +119,13 @@ def explore(
         intervals=list(Interval),
         filters={name: _values(known.rows, name) for name in _FILTERS},
         total=total_of(rows),
-        currency=report.totals.currency or visitor.services.settings.currency,
+        currency=currency,
         as_of=report.as_of,
-        chart=_chart(visitor, span, asked, rows) if rows else None,
-        listed=[(moment_text(moment), group_text(visitor.say, asked.group, group), total) for (moment, group), total in list(listed.items())[:_LISTED]],
+        chart=_chart(visitor.say, span, asked, rows, currency) if rows else None,
+        listed=[
+            (moment_text(moment), group_text(visitor.say, asked.group, group), total)
+            for (moment, group), total in list(listed.items())[:_LISTED]
+        ],
         left_out=max(0, len(listed) - _LISTED),
         segments=list(Segment),
     )
@@ -166,8 +170,8 @@ def _amount(total: Total, measure: Measure) -> float:
             return float(total.cost or 0)
 
 
-def _chart(visitor: Visitor, span: Span, asked: Asked, rows: Sequence[UsageRow]) -> Chart:
-    say, by_hour = visitor.say, asked.interval is Interval.HOUR
+def _chart(say: Wording, span: Span, asked: Asked, rows: Sequence[UsageRow], currency: str) -> Chart:
+    by_hour = asked.interval is Interval.HOUR
     moments = _moments(span, by_hour=by_hour)
     by_group = totals_by(rows, lambda row: _group_of(row, asked.group))
     ranked = sorted(by_group, key=lambda name: -_amount(by_group[name], asked.measure))
@@ -175,9 +179,7 @@ def _chart(visitor: Visitor, span: Span, asked: Asked, rows: Sequence[UsageRow])
     cells = totals_by(rows, lambda row: (_group_of(row, asked.group), row.hour or row.day))
 
     def values(names: Sequence[str]) -> list[float]:
-        return [
-            sum(_amount(cells[name, at], asked.measure) for name in names if (name, at) in cells) for at in moments
-        ]
+        return [sum(_amount(cells[name, at], asked.measure) for name in names if (name, at) in cells) for at in moments]
 
     series = [
         Series(
@@ -189,13 +191,14 @@ def _chart(visitor: Visitor, span: Span, asked: Asked, rows: Sequence[UsageRow])
     ]
     if rest:
         series.append(Series(say("usage.others", count=len(rest)), "others", values(sorted(rest))))
-    title = say(f"usage.chart_{asked.measure}")
+    title = say(f"usage.chart_{asked.measure}", currency=currency)
     return stacked_bars(
         title,
         [f"{at:%m-%d %H:00}" if by_hour else f"{at:%m-%d}" for at in moments],
         series,
         write=_writer(asked.measure),
         description=say("chart.described", title=title, sums=", ".join(each.name for each in series)),
+        width=FULL_WIDTH,
     )
 
 
@@ -209,4 +212,4 @@ def _moments(span: Span, *, by_hour: bool) -> Sequence[date]:
 def _writer(measure: Measure) -> figures.Writer:
     if measure is Measure.COST:
         return figures.axis_money
-    return lambda value: figures.short_count(int(value))
+    return figures.axis_count

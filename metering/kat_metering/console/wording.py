@@ -33,7 +33,7 @@ class Wording:
         self.language = language
         self._texts = catalogue(language)
 
-    def __call__(self, key: str, **values: object) -> str:
+    def __call__(self, key: str, /, **values: object) -> str:
         """The text of a key such as `overview.title`, its placeholders filled in. Raises KeyError for an unknown key."""
         text = self._texts[key]
         return text.format(**values) if values else text

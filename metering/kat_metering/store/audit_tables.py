@@ -38,7 +38,7 @@ audit_entry = Table(
     Column("object", Text, nullable=False),
     Column("object_id", Text, nullable=False),
     Column("tenant", Text),
-    # The row, without secrets.
+    # The row, without secrets, numbers as strings.
     Column("before", JSONB),
     Column("after", JSONB),
     CheckConstraint("action IN ('create', 'change', 'delete')", name="action"),

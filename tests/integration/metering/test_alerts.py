@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, select, text
 
-from kat_metering.alerts import Alerts, take_due, wait_after
+from kat_metering.alerts import LEASE, Alerts, take_due, wait_after
 from kat_metering.budgets import Spending
 from kat_metering.settings import Settings
 from kat_metering.store.audit_tables import budget_alert
@@ -165,6 +165,24 @@ async def test_an_alert_is_kept_until_somebody_answers(
     assert all("refused" in row.last_error for row in kept)
 
 
+async def test_administrators_see_what_became_of_each_alert(
+    quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts]
+) -> None:
+    await hooked(quiet, receiver.url, budget="0")
+    receiver.answers = [503]
+    new_alerts().look()
+    path = "/v1/tenants/acme/alerts"
+    latest = (await quiet.get(path, params={"limit": 2}, headers=ADMIN)).json()
+    rest = (await quiet.get(path, params={"before": latest["next"]}, headers=ADMIN)).json()
+    assert (len(latest["alerts"]), len(rest["alerts"]), rest["next"]) == (2, 1, None)
+    found = latest["alerts"] + rest["alerts"]
+    assert sorted(alert["percent"] for alert in found) == [50, 80, 100]
+    (waiting,) = [alert for alert in found if alert["acknowledged_at"] is None]
+    assert (waiting["attempts"], waiting["last_error"]) == (1, "answered 503")
+    assert waiting["next_attempt_at"] is not None
+    assert (await quiet.get("/v1/tenants/nobody/alerts", headers=ADMIN)).status_code == httpx.codes.NOT_FOUND
+
+
 async def test_a_restart_tells_nothing_twice(
     quiet: httpx.AsyncClient, receiver: Receiver, new_alerts: Callable[[], Alerts]
 ) -> None:
@@ -205,7 +223,7 @@ async def test_what_a_service_took_and_died_with_another_one_tells(
         assert len(take_due(connection, now=now())) == 3
     new_alerts().look()
     assert receiver.deliveries == []
-    now.ahead += timedelta(seconds=61)
+    now.ahead += LEASE
     new_alerts().look()
     assert told(receiver.deliveries) == [50, 80, 100]
 

@@ -37,7 +37,7 @@ async def sent(client: httpx.AsyncClient, method: str, path: str, json: Any = No
 
 
 async def audited(client: httpx.AsyncClient, **filters: str) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = (await got(client, "/v1/audit", **filters))["entries"]
+    entries: list[dict[str, Any]] = (await got(client, "/v1/audit", ADMIN, **filters))["entries"]
     return entries
 
 
@@ -64,7 +64,7 @@ async def test_a_change_is_put_down_as_it_was_and_as_it_is(client: httpx.AsyncCl
     assert entry["action"] == "change"
     changed = {name for name in entry["after"] if entry["before"][name] != entry["after"][name]}
     assert changed == {"monthly_budget", "concurrency"}
-    assert (entry["before"]["monthly_budget"], entry["after"]["monthly_budget"]) == (10, 25.5)
+    assert (entry["before"]["monthly_budget"], entry["after"]["monthly_budget"]) == ("10", "25.5")
 
 
 async def test_what_changes_nothing_is_not_put_down(client: httpx.AsyncClient) -> None:
@@ -134,6 +134,20 @@ async def test_what_is_done_by_hand_in_sql_is_put_down_too(client: httpx.AsyncCl
     assert (entry["actor"], entry["request_id"], entry["action"]) == (f"database user {user}", None, "change")
 
 
+async def test_a_month_that_leaves_the_database_is_put_down(client: httpx.AsyncClient, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO usage_archive (month, requests, prompt, prompt_cached, judge, think, answer, control,"
+                " engine_seconds) VALUES ('2026-01-01Z', 7, 0, 0, 0, 0, 0, 0, 0)"
+            )
+        )
+        connection.execute(text("UPDATE usage_archive SET file = 'x.parquet', sha256 = '', dropped_at = now()"))
+    dropped, detached = await audited(client, object="usage_archive")
+    assert (detached["action"], detached["after"]["requests"]) == ("create", "7")
+    assert (dropped["action"], dropped["after"]["file"]) == ("change", "x.parquet")
+
+
 async def test_a_change_that_is_rolled_back_leaves_no_entry(client: httpx.AsyncClient, engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("INSERT INTO tenant (id, name) VALUES ('acme', 'Acme')"))
@@ -174,7 +188,7 @@ async def test_the_audit_is_read_page_by_page_latest_first(client: httpx.AsyncCl
     found: list[str] = []
     before: dict[str, str] = {}
     for size in (2, 2, 1):
-        page = await got(client, "/v1/audit", object="tenant", limit="2", **before)
+        page = await got(client, "/v1/audit", ADMIN, object="tenant", limit="2", **before)
         assert len(page["entries"]) == size
         found += [entry["object_id"] for entry in page["entries"]]
         before = {"before": str(page["next"])}
@@ -186,7 +200,7 @@ async def test_each_answer_names_its_request(client: httpx.AsyncClient) -> None:
     given = await client.get("/healthz", headers={"X-Request-Id": "ticket-7"})
     assert given.headers["X-Request-Id"] == "ticket-7"
     fresh = await client.get("/healthz", headers={"X-Request-Id": "two words"})
-    assert UUID(fresh.headers["X-Request-Id"])
+    assert UUID(fresh.headers["X-Request-Id"]).version == 7
 
 
 async def test_a_predictors_deliveries_are_not_changes(

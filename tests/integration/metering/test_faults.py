@@ -92,7 +92,9 @@ def acknowledged(senders: list[Sender]) -> list[Delivery]:
     return [delivery for sender in senders for delivery in list(sender.acknowledged)]
 
 
-def test_metering_killed_during_ingest_keeps_what_it_acknowledged_and_counts_the_rest_once(service: MeteringProcess) -> None:
+def test_metering_killed_during_ingest_keeps_what_it_acknowledged_and_counts_the_rest_once(
+    service: MeteringProcess,
+) -> None:
     queue = deliveries(400)
     senders = start_sending(service.url, queue)
     until(lambda: len(acknowledged(senders)) >= 20)

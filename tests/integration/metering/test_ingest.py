@@ -220,6 +220,30 @@ async def test_a_late_event_gets_the_partition_of_its_month(client: httpx.AsyncC
     assert len(stored_ids(engine)) == 4
 
 
+async def test_a_delivery_may_hold_everything_at_once(client: httpx.AsyncClient, engine: Engine) -> None:
+    """Known events, one of a month without its partition, one that Postgres refuses, and new ones."""
+    known, fresh = an_event(), an_event()
+    late = an_event(at=datetime.now(UTC) - timedelta(days=300))
+    refused = an_event(finish_reason="a\x00b")
+    await acknowledged(client, known)
+    answer = await acknowledged(client, fresh, known, refused, late)
+    assert (answer["new"], answer["duplicate"], answer["rejected"]) == (2, 1, 1)
+    assert answer["rejections"][0]["index"] == 2
+    assert stored_ids(engine) == sorted(UUID(event["id"]) for event in (known, fresh, late))
+
+
+@pytest.mark.parametrize("text", ["tab\there", "line\nbreak", "back\\slash \\N", "\r\n", "\\.", "红\u2028"])
+async def test_texts_are_stored_as_they_were_sent(client: httpx.AsyncClient, engine: Engine, text: str) -> None:
+    await acknowledged(
+        client, an_event(tenant=text, project=text, model=text, finish_reason=text, labels={"task": text})
+    )
+    with engine.connect() as connection:
+        row = connection.execute(select(usage_event)).one()
+    assert (row.tenant, row.project, row.model, row.finish_reason, row.task, row.labels) == (
+        text, text, text, text, text, {"task": text},
+    )  # fmt: skip
+
+
 async def test_a_rejected_event_sent_twice_leaves_one_letter(client: httpx.AsyncClient, engine: Engine) -> None:
     bad = an_event(mode="auto")
     for _ in range(2):

@@ -96,7 +96,7 @@ async def test_a_keys_own_usage_moves_its_budget(
     assert (spent.state, spent.spent) == (state, Decimal("0.1"))
     untouched = (await in_directory(acme, other)).budget
     assert untouched is not None
-    assert (untouched.state, untouched.spent) == (BudgetState.OK, 0)
+    assert (untouched.state, untouched.spent) == (BudgetState.OK, Decimal(0))
     (shown, _) = (await acme.get("/v1/tenants/acme/keys", headers=ADMIN)).json()["keys"]
     assert shown["budget"]["spent"] == "0.1"
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, delete, select, text, update
 
-from kat.usage_event import Segment
 from kat_metering import cli, retention
 from kat_metering.errors import RetentionError
-from kat_metering.event_archive import Totals, archive_totals, write_archive
+from kat_metering.event_archive import Totals, archive_totals
 from kat_metering.ingest import Receipt, store
 from kat_metering.intake import Bounds, read_delivery
 from kat_metering.retention import OldMonth, archive, old_months
@@ -249,29 +248,26 @@ def test_a_file_of_another_database_is_not_overwritten(
     assert not old_month(engine).detached
 
 
-def test_a_file_is_written_in_constant_memory_and_adds_up(engine: Engine, folder: Path) -> None:
-    """More than one block of CSV, so that batches and their sums are put together."""
-    with engine.begin() as connection:
-        connection.execute(text(
-            "CREATE TABLE many AS SELECT gen_random_uuid() AS id, now() AS occurred_at, now() AS stored_at,"
-            " repeat('t', 100) AS tenant, NULL::uuid AS api_key_id, 'p' AS project, 'm' AS model, 'on' AS mode,"
-            " 'model' AS mode_source, 'ok' AS status, NULL AS finish_reason, n AS prompt, 0 AS prompt_cached, 1 AS judge,"
-            " n AS think, 2 AS answer, 3 AS control, 1.5::float8 AS ttft_ms, NULL::float8 AS ttfa_ms,"
-            " 2.5::float8 AS duration_ms, 9999999.999999999::numeric AS engine_seconds, '' AS task, '{}' AS labels,"
-            " 's' AS source FROM generate_series(1, 50000) n"
-        ))  # fmt: skip
-    path = folder / "many.parquet"
-    with psycopg.connect(engine.url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
-        write_archive(connection, "many", path)
-    with pq.ParquetFile(path) as file:
-        assert file.num_row_groups > 1
-    series = 50_000 * 50_001 // 2
-    tokens = {"prompt": series, "prompt_cached": 0, "judge": 50_000, "think": series, "answer": 100_000}
-    assert archive_totals(path) == Totals(
-        50_000,
-        tuple({**tokens, "control": 150_000}[segment] for segment in Segment),
-        50_000 * Decimal("9999999.999999999"),
-    )
+def test_a_month_leaves_while_events_come_in(engine: Engine, folder: Path, filled: list[dict[str, Any]]) -> None:
+    done, sent = threading.Event(), list[str]()
+
+    def keep_sending() -> None:
+        while not done.is_set():
+            events = [an_event() for _ in range(5)]
+            assert deliver(engine, *events).new == len(events)
+            sent.extend(event["id"] for event in events)
+
+    with ThreadPoolExecutor(2) as pool:
+        senders = [pool.submit(keep_sending) for _ in range(2)]
+        try:
+            archive(engine, old_month(engine), folder)
+        finally:
+            done.set()
+    for sender in senders:
+        sender.result()
+    with engine.connect() as connection:
+        kept = {str(event_id) for event_id in connection.execute(select(usage_event.c.id)).scalars()}
+    assert set(sent) <= kept
 
 
 @pytest.fixture

@@ -59,7 +59,6 @@ async def test_a_delivery_whose_commit_was_not_confirmed_is_not_acknowledged_and
     async with asyncio.timeout(30):
         # The roll-up commits as well, and the answer lost may be its own.
         while (answer := await send(client, body)).status_code == httpx.codes.OK:
-            assert proxy.lose_answer_to is None, "no COMMIT came by"
             body, proxy.lose_answer_to = a_delivery(an_event(), an_event()), b"COMMIT"
     assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
     assert stored(engine) % 2 == 0

@@ -83,7 +83,7 @@ def test_a_window_holds_the_events_of_its_hours_parted_where_prices_change(
     with engine.connect() as connection:
         for group, requests in hourly_usage(connection, query, boundaries):
             line = requests.usage
-            key = (group.tenant, group.day, line.mode, bisect_right(boundaries, line.hour))
-            found[*key, "requests"] += requests.count
-            found[*key, "think"] += line.tokens[Segment.THINK]
+            place = (group.tenant, group.day, line.mode, bisect_right(boundaries, line.hour))
+            found[*place, "requests"] += requests.count
+            found[*place, "think"] += line.tokens[Segment.THINK]
     assert found == wanted

@@ -47,7 +47,7 @@ def odd_events(draw: st.DrawFn) -> dict[str, Any]:
     """A valid event of which a field or two are replaced, added or taken away."""
     event = an_event(event_id=AN_ID, labels={"task": "humaneval"}, api_key_id=AN_ID)
     for _ in range(draw(st.integers(0, 2))):
-        place = event
+        place: Any = event
         for step in draw(st.sampled_from(FIELDS)):
             place = place.get(step, {}) if isinstance(place, dict) else {}
         if not isinstance(place, dict):

@@ -33,7 +33,7 @@ def admission(clock: Clock) -> Admission:
 
 def with_key(caller: Caller, *, key_id: UUID | None = None, budget: BudgetState | None = None, **limits: int) -> Caller:
     """The caller, by a key with limits of its own."""
-    changes = {
+    changes: dict[str, object] = {
         "limits": Limits(**limits),
         "budget": None
         if budget is None
@@ -64,7 +64,7 @@ async def used(admission: Admission, caller: Caller, tokens: int = 10) -> None:
     ],
 )
 async def test_a_keys_own_rates_are_limited(admission: Admission, limits: dict[str, int], complaint: str) -> None:
-    caller = with_key(a_caller(), **limits)
+    caller = with_key(a_caller(), key_id=None, budget=None, **limits)
     await used(admission, caller)
     error = await refusal(admission, caller)
     assert isinstance(error, RateLimited)

@@ -143,7 +143,7 @@ async function ask(form, signal) {
     say(answer.reason === "length" ? texts.limit_reached : texts.done);
   } catch (error) {
     if (!signal.aborted) {
-      say(error.message ? `${texts.failed} ${error.message}` : texts.failed);
+      say(`${texts.failed} ${error.message || texts[error.code] || ""}`.trim());
       return;
     }
     say(texts.stopped);

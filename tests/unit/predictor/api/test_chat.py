@@ -95,6 +95,12 @@ async def test_a_tenant_near_its_budget_is_answered_without_thinking(make_predic
     assert (await predictor.chat()).json()["kat"] == {"mode": "off", "mode_source": "budget"}
 
 
+async def test_a_key_near_its_own_budget_is_answered_without_thinking(make_predictor: MakePredictor) -> None:
+    budget = Budget(monthly="10", currency="USD", spent="9", think_off_at="0.8", state=BudgetState.THINK_OFF)
+    predictor = await make_predictor(key_budget=budget)
+    assert (await predictor.chat()).json()["kat"] == {"mode": "off", "mode_source": "budget"}
+
+
 async def test_a_forced_mode_is_written_into_the_prompt_and_not_billed(make_predictor: MakePredictor) -> None:
     predictor = await make_predictor(ScriptedEngine(["Paris."]))
     usage = (await predictor.chat(reasoning_effort="none")).json()["usage"]

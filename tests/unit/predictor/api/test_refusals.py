@@ -55,6 +55,13 @@ async def test_a_tenant_over_its_own_limit_gets_429(make_predictor: MakePredicto
     assert second.json()["error"]["code"] == "rate_limit_exceeded"
 
 
+async def test_a_key_over_its_own_limit_gets_429(make_predictor: MakePredictor) -> None:
+    predictor = await make_predictor(key_limits=Limits(requests_per_minute=1))
+    first, second = [await predictor.chat() for _ in range(2)]
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert "of this API key" in second.json()["error"]["message"]
+
+
 async def test_a_spent_budget_is_openais_insufficient_quota(make_predictor: MakePredictor) -> None:
     budget = Budget(monthly="10", currency="USD", spent="10", think_off_at="0.8", state=BudgetState.EXHAUSTED)
     predictor = await make_predictor(tenant=Tenant(id="acme", name="Acme", budget=budget))

@@ -78,7 +78,7 @@ DO $$
 DECLARE
     purpose text;
 BEGIN
-    FOREACH purpose IN ARRAY ARRAY['kat_admin', 'kat_ingest'] LOOP
+    FOREACH purpose IN ARRAY ARRAY['kat_admin', 'kat_ingest', 'kat_tenant'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = purpose) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', purpose);
@@ -86,7 +86,12 @@ BEGIN
                 NULL;
             END;
         END IF;
-        IF NOT pg_has_role(current_user, purpose, 'MEMBER') THEN
+        -- Since version 16, who creates a role is its member, and yet may not act as it.
+        IF NOT pg_has_role(
+            current_user,
+            purpose,
+            CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END
+        ) THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', purpose);
         END IF;
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), purpose);
@@ -131,6 +136,7 @@ $$;
 
 # Written by the database, so that no way of changing these tables is without its entry: not a new route, not SQL by
 # hand. The function runs as its owner: who may change a table may not write entries of his own.
+# Numbers become strings, digit for digit: money is not to pass through a reader's floating point.
 # Its arguments: the key's columns, the tenant's column or the empty string, and what is not to be kept.
 AUDIT = """
 CREATE FUNCTION kat_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -151,8 +157,10 @@ BEGIN
         (SELECT string_agg(told ->> name, '/' ORDER BY place)
             FROM unnest(string_to_array(TG_ARGV[0], ',')) WITH ORDINALITY AS key (name, place)),
         told ->> nullif(TG_ARGV[1], ''),
-        before - secrets,
-        after - secrets
+        (SELECT jsonb_object_agg(key, CASE jsonb_typeof(value) WHEN 'number' THEN to_jsonb(value #>> '{}') ELSE value END)
+            FROM jsonb_each(before - secrets)),
+        (SELECT jsonb_object_agg(key, CASE jsonb_typeof(value) WHEN 'number' THEN to_jsonb(value #>> '{}') ELSE value END)
+            FROM jsonb_each(after - secrets))
     );
     RETURN NULL;
 END
