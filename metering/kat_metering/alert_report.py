@@ -40,7 +40,7 @@ class AlertPage(BaseModel):
 
     alerts: list[AlertView]
     next: UUID | None
-    """Ask with `before` set to this for what came earlier; null at the end."""
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 def alert_page(connection: Connection, tenant_id: str, *, limit: int, before: UUID | None = None) -> AlertPage:

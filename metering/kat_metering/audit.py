@@ -45,7 +45,7 @@ class AuditPage(BaseModel):
 
     entries: list[AuditEntry]
     next: int | None
-    """Ask with `before` set to this for what came earlier; null at the end."""
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 def audit_page(

@@ -36,7 +36,7 @@ def audit(
 ) -> None:
     """Show what administrators changed, latest first."""
     found: list[dict[str, Any]] = []
-    before: int | None = None
+    after: int | None = None
     with metering(url, token) as client:
         while len(found) < limit:
             page = get(
@@ -47,12 +47,12 @@ def audit(
                     "object": kind,
                     "actor": actor,
                     "limit": str(min(_PAGE, limit - len(found))),
-                    "before": None if before is None else str(before),
+                    "after": None if after is None else str(after),
                 },
             )
             found += page["entries"]
-            before = page["next"]
-            if before is None:
+            after = page["next"]
+            if after is None:
                 break
     show({"entries": found}, form, [_flat(entry) for entry in found], _table)
 

@@ -17,6 +17,9 @@ _EXPORT_TIMEOUT: Final = httpx.Timeout(None, connect=5)
 """An export is written to the end before its first byte comes."""
 
 
+_PAGE: Final = "500"
+"""The most that metering gives at a time."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -51,6 +54,17 @@ def metering(url: str | None, token: str | None) -> Iterator[httpx.Client]:
 def get(client: httpx.Client, path: str, params: dict[str, str | None]) -> Any:
     """The JSON of a GET; parameters that are None are left out."""
     return checked(client.get(path, params={name: value for name, value in params.items() if value is not None})).json()
+
+
+def get_all(client: httpx.Client, path: str, name: str, params: dict[str, str | None] | None = None) -> Any:
+    """The JSON of a list that comes page by page, as if it came at once; `name` is that of the list in it."""
+    whole = get(client, path, {**(params or {}), "limit": _PAGE})
+    following = whole.pop("next")
+    while following is not None:
+        page = get(client, path, {**(params or {}), "limit": _PAGE, "after": str(following)})
+        whole[name] += page[name]
+        following = page["next"]
+    return whole
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import click
 import httpx
 
 from kat_metering import cli_tables
-from kat_metering.cli_client import checked, connection, get, metering
+from kat_metering.cli_client import checked, connection, get, get_all, metering
 from kat_metering.cli_output import format_option, show
 from kat_metering.cli_price_tables import comparison_rows, comparison_table, discount_table, version_table
 
@@ -35,7 +35,7 @@ def prices() -> None:
 def list_prices(*, form: str, url: str | None, token: str | None) -> None:
     """Show every price with its source."""
     with metering(url, token) as client:
-        book = get(client, "/v1/prices", {})
+        book = get_all(client, "/v1/prices", "prices")
     show(book, form, book["prices"], cli_tables.price_table)
 
 
@@ -104,7 +104,7 @@ def rerate(*, file: IO[bytes], yes: bool, form: str, url: str | None, token: str
 def versions(*, form: str, url: str | None, token: str | None) -> None:
     """Show when the price book was changed."""
     with metering(url, token) as client:
-        found = get(client, "/v1/prices/versions", {})
+        found = get_all(client, "/v1/prices/versions", "versions")
     show(found, form, found["versions"], version_table)
 
 
@@ -115,7 +115,7 @@ def versions(*, form: str, url: str | None, token: str | None) -> None:
 def discounts(*, tenant: str, form: str, url: str | None, token: str | None) -> None:
     """Show a tenant's discounts."""
     with metering(url, token) as client:
-        found = get(client, f"/v1/tenants/{tenant}/discounts", {})
+        found = get_all(client, f"/v1/tenants/{tenant}/discounts", "discounts")
     show(found, form, found["discounts"], discount_table)
 
 

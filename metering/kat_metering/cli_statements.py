@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kat_metering import cli_tables
-from kat_metering.cli_client import checked, connection, get, metering
+from kat_metering.cli_client import checked, connection, get, get_all, metering
 from kat_metering.cli_output import format_option, show, write
 from kat_metering.cli_price_tables import plain_table
 
@@ -61,16 +61,9 @@ def show_statement(*, name: str, form: str, output: Path | None, url: str | None
 @connection
 def list_statements(*, tenant: str | None, form: str, url: str | None, token: str | None) -> None:
     """Show the closed statements."""
-    found: list[dict[str, Any]] = []
-    after: str | None = None
     with metering(url, token) as client:
-        while True:
-            page = get(client, "/v1/statements", {"tenant": tenant, "after": after, "limit": "500"})
-            found += page["statements"]
-            after = page["next"]
-            if after is None:
-                break
-    show({"statements": found}, form, found, _list_table)
+        found = get_all(client, "/v1/statements", "statements", {"tenant": tenant})
+    show(found, form, found["statements"], _list_table)
 
 
 @statements.command()
@@ -84,7 +77,7 @@ def close(*, month: str, tenants: tuple[str, ...], reason: str | None, url: str 
     """Close a month that is over: number it, chain it to the statement before, never change it again."""
     failed = []
     with metering(url, token) as client:
-        due = list(tenants) or get(client, "/v1/statements/due", {"month": month})["tenants"]
+        due = list(tenants) or get_all(client, "/v1/statements/due", "tenants", {"month": month})["tenants"]
         for tenant in due:
             closing = {"tenant": tenant, "month": month, "unpriced_reason": reason}
             try:

@@ -9,7 +9,7 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from kat_metering.cli_client import checked, connection, get, metering
+from kat_metering.cli_client import checked, connection, get, get_all, metering
 from kat_metering.cli_output import format_option, show
 from kat_metering.cli_price_tables import plain_table
 
@@ -37,7 +37,7 @@ def add(*, tenant: str, address: str, url: str | None, token: str | None) -> Non
 def list_webhooks(*, tenant: str, form: str, url: str | None, token: str | None) -> None:
     """Show a tenant's webhooks, without their secrets."""
     with metering(url, token) as client:
-        answer = get(client, f"/v1/tenants/{tenant}/webhooks", {})
+        answer = get_all(client, f"/v1/tenants/{tenant}/webhooks", "webhooks")
     show(answer, form, answer["webhooks"], _table)
 
 

@@ -34,6 +34,7 @@ from kat_metering.api import (
     webhooks,
 )
 from kat_metering.api.body_limit import BodyLimit
+from kat_metering.api.document import document_answers
 from kat_metering.api.problems import answer_with_problems
 from kat_metering.api.request_ids import RequestIds
 from kat_metering.api.services import Services, provide
@@ -158,5 +159,6 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _now) -> F
         webhooks,
     ):
         app.include_router(part.router)
+    document_answers(app)
     app.mount("/console", console_app(settings, app.state))
     return app

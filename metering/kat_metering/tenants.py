@@ -154,9 +154,13 @@ def require_tenant(connection: Connection, tenant_id: str) -> None:
         raise _no_tenant(tenant_id)
 
 
-def tenant_rows(connection: Connection, tenant_id: str | None = None) -> Sequence[RowMapping]:
-    """All tenants by id, or the one. Raises NotFoundError where there is no such one."""
-    statement = select(tenant).order_by(tenant.c.id)
+def tenant_rows(
+    connection: Connection, tenant_id: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> Sequence[RowMapping]:
+    """Tenants by id, those after the one of this id; or the one. Raises NotFoundError where there is no such one."""
+    statement = select(tenant).order_by(tenant.c.id).limit(limit)
+    if after is not None:
+        statement = statement.where(tenant.c.id > after)
     if tenant_id is not None:
         statement = statement.where(tenant.c.id == tenant_id)
     rows = connection.execute(statement).mappings().all()
@@ -226,11 +230,24 @@ def key_view(row: RowMapping, spent: Mapping[UUID, Decimal], currency: str) -> K
     return KeyView(**_key_columns(row, spent, currency))
 
 
-def keys_of(connection: Connection, tenant_id: str, spent: Mapping[UUID, Decimal], currency: str) -> list[KeyView]:
-    """All keys that the tenant ever had, revoked ones included, oldest first. Raises NotFoundError."""
+def keys_of(
+    connection: Connection,
+    tenant_id: str,
+    spent: Mapping[UUID, Decimal],
+    currency: str,
+    *,
+    after: UUID | None = None,
+    limit: int | None = None,
+) -> list[KeyView]:
+    """The keys that the tenant ever had, revoked ones included, oldest first, those after the one of this id.
+
+    Raises NotFoundError.
+    """
     require_tenant(connection, tenant_id)
-    rows = connection.execute(select(api_key).where(api_key.c.tenant_id == tenant_id).order_by(api_key.c.id))
-    return [key_view(row, spent, currency) for row in rows.mappings()]
+    statement = select(api_key).where(api_key.c.tenant_id == tenant_id).order_by(api_key.c.id).limit(limit)
+    if after is not None:
+        statement = statement.where(api_key.c.id > after)
+    return [key_view(row, spent, currency) for row in connection.execute(statement).mappings()]
 
 
 def revoke_key(connection: Connection, key_id: UUID, *, now: datetime) -> None:

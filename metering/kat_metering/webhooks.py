@@ -98,13 +98,13 @@ def renew_secret(connection: Connection, webhook_id: UUID) -> IssuedWebhook:
     return IssuedWebhook(**_shown(row), secret=secret)
 
 
-def webhooks_of(connection: Connection, tenant_id: str) -> list[WebhookView]:
-    """Oldest first. Raises NotFoundError."""
+def webhooks_of(connection: Connection, tenant_id: str, *, limit: int, after: UUID | None = None) -> list[WebhookView]:
+    """Oldest first, those after the one of this id. Raises NotFoundError."""
     require_tenant(connection, tenant_id)
-    rows = connection.execute(
-        select(*WEBHOOK_SHOWN).where(webhook.c.tenant_id == tenant_id).order_by(webhook.c.id)
-    ).mappings()
-    return [WebhookView(**_shown(row)) for row in rows]
+    query = select(*WEBHOOK_SHOWN).where(webhook.c.tenant_id == tenant_id).order_by(webhook.c.id).limit(limit)
+    if after is not None:
+        query = query.where(webhook.c.id > after)
+    return [WebhookView(**_shown(row)) for row in connection.execute(query).mappings()]
 
 
 def delete_webhook(connection: Connection, webhook_id: UUID) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from kat_metering.api.auth import Admin
+from kat_metering.api.pages import AFTER, DEFAULT_LIMIT, Limit, Number
 from kat_metering.api.services import WithServices
 from kat_metering.audit import AuditPage, audit_page
 from kat_metering.store.engine import reading
 
 router = APIRouter(tags=["audit"])
 
-_MAX_ID: Final = 2**63 - 1
-_MOST: Final = 500
 # Postgres holds no NUL, so nothing by such a name is there.
 Filter = Annotated[str | None, Query(max_length=300, pattern=r"^[^\x00]*$")]
 
@@ -24,8 +23,8 @@ def audit(
     _: Admin,
     services: WithServices,
     *,
-    before: Annotated[int | None, Query(ge=1, le=_MAX_ID, description="`next` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
+    before: Annotated[Number | None, AFTER] = None,
+    limit: Limit = DEFAULT_LIMIT,
     tenant: Filter = None,
     object: Filter = None,  # noqa: A002 - the parameter's public name
     actor: Filter = None,

@@ -16,8 +16,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine, select
 
 from kat.directory import KEY_PREFIX, hash_api_key
@@ -118,8 +119,21 @@ def _identity_of(person: Person, services: Services) -> Identity:
     return Identity(Role.TENANT, person.tenant)
 
 
-def _require(*roles: Role) -> Callable[[Request, Services], Coroutine[Any, Any, Identity]]:
-    async def dependency(request: Request, services: WithServices) -> Identity:
+# Judged by `identify`, whose refusals are problems; this names the scheme in the OpenAPI document.
+_Documented = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Security(
+        HTTPBearer(
+            auto_error=False,
+            scheme_name="token",
+            description="The administrator's token, the service token, an API key, or a person's OIDC token.",
+        )
+    ),
+]
+
+
+def _require(*roles: Role) -> Callable[..., Coroutine[Any, Any, Identity]]:
+    async def dependency(request: Request, services: WithServices, _: _Documented) -> Identity:
         identity = await identify(request, services)
         if identity.role not in roles:
             raise ForbiddenError(f"This needs the credentials of: {', '.join(roles)}.")

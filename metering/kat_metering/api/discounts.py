@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kat.usage_event import Name, Segment
 from kat_metering.api.auth import Admin, Reader
+from kat_metering.api.pages import AFTER, DEFAULT_LIMIT, Limit, Number, cut
 from kat_metering.api.services import WithServices
 from kat_metering.discounts import Discount, DiscountsRefused, Percent, discount_change
 from kat_metering.errors import FieldError, InvalidError
 from kat_metering.prices import Source, WholeHour
-from kat_metering.store.discount_rows import closed_until, end_discount, insert_discounts, load_discounts
+from kat_metering.store.discount_rows import closed_until, discount_page, end_discount, insert_discounts, load_discounts
 from kat_metering.store.engine import reading
 from kat_metering.store.price_rows import lock_prices
 from kat_metering.tenants import tenant_rows
@@ -40,11 +41,13 @@ class NewDiscount(BaseModel):
 
 
 class DiscountList(BaseModel):
-    """A tenant's discounts, past and future ones included."""
+    """A page of a tenant's discounts, past and future ones included, in the order in which they were added."""
 
     model_config = ConfigDict(frozen=True)
 
     discounts: list[Discount]
+    next: int | None
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 class DiscountsAdded(BaseModel):
@@ -59,11 +62,21 @@ class DiscountsAdded(BaseModel):
 
 
 @router.get("/v1/tenants/{tenant_id}/discounts")
-def list_discounts(identity: Reader, services: WithServices, tenant_id: Name) -> DiscountList:
+def list_discounts(
+    identity: Reader,
+    services: WithServices,
+    tenant_id: Name,
+    *,
+    after: Annotated[Number | None, AFTER] = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> DiscountList:
     """A tenant's discounts. They are taken off on statements; usage and budgets are before discounts."""
     whose = identity.sees(tenant_id)
     with reading(services.engine, identity.tenant) as connection:
-        return DiscountList(discounts=load_discounts(connection, whose))
+        rows = discount_page(connection, whose, after=after, limit=limit + 1)
+    page, following = cut(rows, limit, lambda row: int(row["id"]))
+    discounts = [Discount.model_validate({name: row[name] for name in Discount.model_fields}) for row in page]
+    return DiscountList(discounts=discounts, next=following)
 
 
 @router.post("/v1/tenants/{tenant_id}/discounts")
@@ -77,6 +90,7 @@ def add_discounts(
 
     0 percent ends a discount. Nothing changes in closed months.
     """
+    _refuse_empty(new)
     incoming = [each.of(tenant_id) for each in new]
     with services.engine.begin() as connection:
         lock_prices(connection)
@@ -94,3 +108,13 @@ def add_discounts(
             end_discount(connection, ended)
         insert_discounts(connection, change.added)
     return DiscountsAdded(added=len(change.added), ended=len(change.ended), unchanged=change.unchanged)
+
+
+def _refuse_empty(new: list[NewDiscount]) -> None:
+    errors = [
+        FieldError(f"[{index}].effective_to", "must be later than effective_from")
+        for index, each in enumerate(new)
+        if each.effective_to is not None and each.effective_to <= each.effective_from
+    ]
+    if errors:
+        raise InvalidError("The discounts cannot be used; nothing was changed.", errors=errors)

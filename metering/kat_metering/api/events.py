@@ -37,7 +37,12 @@ class Acknowledgement(BaseModel):
             "required": True,
             "content": {
                 BATCH_CONTENT_TYPE: {
-                    "schema": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}}
+                    "schema": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 1000,
+                        "items": {"$ref": "#/components/schemas/UsageEvent"},
+                    }
                 }
             },
         }

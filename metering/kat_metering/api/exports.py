@@ -11,7 +11,9 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 from starlette.types import Receive, Scope, Send
 
+from kat.usage_event import Name
 from kat_metering.api.auth import Reader
+from kat_metering.api.document import CONFLICT
 from kat_metering.api.services import WithServices
 from kat_metering.errors import FieldError, InvalidError
 from kat_metering.exports.formats import ExportFormat
@@ -19,6 +21,7 @@ from kat_metering.exports.pieces import MEDIA_TYPES, Wanted, export_pieces
 from kat_metering.exports.spool import pieces_of, spool
 from kat_metering.methods import Method
 from kat_metering.periods import Window
+from kat_metering.statement_lines import Month
 from kat_metering.store.engine import reading
 from kat_metering.valuation import DEFAULT_BASELINE, BaselineChoice
 
@@ -31,14 +34,18 @@ _AT_ONCE: Final = anyio.CapacityLimiter(2)
 """Exports that read at one time; the others wait, so that they leave connections to ingest."""
 
 
-@router.get("/v1/exports/usage", response_class=StreamingResponse)
+@router.get(
+    "/v1/exports/usage",
+    response_class=StreamingResponse,
+    responses={200: {"content": {each: {"schema": {"type": "string"}} for each in MEDIA_TYPES.values()}}, **CONFLICT},
+)
 async def export_usage(
     *,
     identity: Reader,
     services: WithServices,
-    month: Annotated[str, Query(description="YYYY-MM, in UTC")],
+    month: Annotated[Month, Query(description="YYYY-MM, in UTC")],
     tenant: Annotated[
-        str | None,
+        Name | None,
         Query(description="a tenant's key exports its own; administrators say whose, or none for all in FOCUS"),
     ] = None,
     format: ExportFormat = ExportFormat.CSV,  # noqa: A002 - the parameter's public name

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from kat_metering.api.document import UNAVAILABLE
 from kat_metering.api.services import WithServices
 from kat_metering.errors import StoreUnavailableError
 from kat_metering.store.schema import is_at_head
@@ -18,7 +20,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=UNAVAILABLE)
 def readyz(services: WithServices) -> dict[str, str]:
     """The database answers, and its schema is the one this version was written for."""
     with services.engine.connect() as connection:
@@ -29,6 +31,6 @@ def readyz(services: WithServices) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: WithServices) -> Response:
     return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -10,7 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, select
 
+from kat.usage_event import Name
 from kat_metering.api.auth import Admin, Reader
+from kat_metering.api.pages import AFTER, DEFAULT_LIMIT, Limit, Number, cut
+from kat_metering.api.price_body import PRICES_BODY, YAML_TYPES
 from kat_metering.api.services import Services, WithServices
 from kat_metering.baselines import Baseline
 from kat_metering.errors import BadRequestError, FieldError, InvalidError
@@ -26,19 +29,21 @@ from kat_metering.store.statement_tables import price_version
 
 router = APIRouter(tags=["prices"])
 
+_PARTS: Final = 4
 _MAX_VERSION: Final = 2**63 - 1
-_YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 
 
 class PriceList(BaseModel):
-    """The price book."""
+    """A page of the price book, by model, segment, mode and time."""
 
     model_config = ConfigDict(frozen=True)
 
     currency: str | None
     prices: list[Price]
     warnings: list[str]
-    """Gaps: usage in them is reported as unpriced."""
+    """Gaps anywhere in the book: usage in them is reported as unpriced."""
+    next: str | None
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 class PriceImport(BaseModel):
@@ -77,47 +82,70 @@ class PriceVersion(BaseModel):
 
 
 class PriceVersions(BaseModel):
-    """Every version of the price book, latest first."""
+    """A page of the versions of the price book, latest first."""
 
     model_config = ConfigDict(frozen=True)
 
     versions: list[PriceVersion]
+    next: int | None
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 class BaselineList(BaseModel):
-    """Every baseline, with its prices and token ratios."""
+    """A page of baselines, by name, with their prices and token ratios."""
 
     model_config = ConfigDict(frozen=True)
 
     baselines: list[Baseline]
+    next: str | None
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 @router.get("/v1/prices")
-def prices(_: Reader, services: WithServices) -> PriceList:
+def prices(
+    _: Reader, services: WithServices, *, after: Annotated[Name | None, AFTER] = None, limit: Limit = DEFAULT_LIMIT
+) -> PriceList:
     """The price book, past and future prices included."""
     with reading(services.engine, None) as connection:
         book = load_prices(connection)
+    # Its warnings need the whole book anyway; the order is that of the cursors, whatever the database's is.
+    place = None if after is None else _place(after)
+    entries = sorted((each for each in book if place is None or _key(each) > place), key=_key)
+    page, following = cut(entries, limit, lambda price: "/".join(_key(price)))
     return PriceList(
         currency=book[0].currency if book else None,
-        prices=book,
+        prices=list(page),
         warnings=[problem.message for problem in problems(book)],
+        next=following,
     )
 
 
 @router.get("/v1/baselines")
-def baselines(_: Reader, services: WithServices) -> BaselineList:
+def baselines(
+    _: Reader, services: WithServices, *, after: Annotated[Name | None, AFTER] = None, limit: Limit = DEFAULT_LIMIT
+) -> BaselineList:
     """The baselines that savings can be measured against."""
     with reading(services.engine, None) as connection:
-        return BaselineList(baselines=load_baselines(connection))
+        known = load_baselines(connection)
+    # A handful, each with rows of other tables.
+    entries = sorted((each for each in known if after is None or each.name > after), key=lambda each: each.name)
+    page, following = cut(entries, limit, lambda each: each.name)
+    return BaselineList(baselines=list(page), next=following)
 
 
 @router.get("/v1/prices/versions")
-def versions(_: Reader, services: WithServices) -> PriceVersions:
+def versions(
+    _: Reader, services: WithServices, *, before: Annotated[Number | None, AFTER] = None, limit: Limit = DEFAULT_LIMIT
+) -> PriceVersions:
     """Versions of the price book, latest first."""
     columns = (price_version.c.number, price_version.c.made_at, price_version.c.kind)
+    query = select(*columns).order_by(price_version.c.number.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(price_version.c.number < before)
     with reading(services.engine, None) as connection:
-        rows = connection.execute(select(*columns).order_by(price_version.c.number.desc())).mappings()
-        return PriceVersions(versions=[PriceVersion.model_validate(dict(row)) for row in rows])
+        rows = connection.execute(query).mappings().all()
+    page, following = cut(rows, limit, lambda row: int(row["number"]))
+    return PriceVersions(versions=[PriceVersion.model_validate(dict(row)) for row in page], next=following)
 
 
 @router.get("/v1/prices/diff")
@@ -134,7 +162,7 @@ def diff_versions(
     return PriceComparison(differences=differences(old, new), impact=[], warnings=[])
 
 
-@router.post("/v1/prices")
+@router.post("/v1/prices", openapi_extra=PRICES_BODY)
 async def import_prices(_: Admin, request: Request, services: WithServices) -> PriceImport:
     """Add prices: a list, or an object with `prices`, as JSON or (`Content-Type: application/yaml`) YAML.
 
@@ -151,18 +179,30 @@ async def import_prices(_: Admin, request: Request, services: WithServices) -> P
     )
 
 
-@router.post("/v1/prices/diff")
+@router.post("/v1/prices/diff", openapi_extra=PRICES_BODY)
 async def diff_prices(_: Admin, request: Request, services: WithServices, *, rerate: bool = False) -> PriceComparison:
     """What importing prices, or re-rating with them, would change. Changes nothing. The body is that of an import."""
     incoming = await _incoming(request, services)
     return _comparison(await run_in_threadpool(_edit, services, incoming, rerate=rerate, apply=False))
 
 
-@router.post("/v1/prices/rerate")
+@router.post("/v1/prices/rerate", openapi_extra=PRICES_BODY)
 async def rerate_prices(_: Admin, request: Request, services: WithServices) -> PriceComparison:
     """Put prices in the place of those in force, past hours included, except in closed months. All or nothing."""
     incoming = await _incoming(request, services)
     return _comparison(await run_in_threadpool(_edit, services, incoming, rerate=True, apply=True))
+
+
+def _key(price: Price) -> tuple[str, str, str, str]:
+    # In UTC, so that the order of the texts is that of the times.
+    return price.model, price.segment.value, price.mode.value, price.effective_from.isoformat()
+
+
+def _place(after: str) -> tuple[str, ...]:
+    place = tuple(after.rsplit("/", maxsplit=3))
+    if len(place) != _PARTS:
+        raise InvalidError("after is no place in the price book.", errors=[FieldError("after", "expected a `next`")])
+    return place
 
 
 def _comparison(edit: Edit) -> PriceComparison:
@@ -178,7 +218,7 @@ def _version(connection: Connection, number: int, field: str) -> list[Price]:
 
 async def _incoming(request: Request, services: Services) -> list[Price]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    document = _document(await request.body(), is_json=media_type not in _YAML_TYPES)
+    document = _document(await request.body(), is_json=media_type not in YAML_TYPES)
     return await run_in_threadpool(_parsed, document, services.settings.currency)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -11,9 +12,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from kat_metering.errors import (
     FieldError,
@@ -29,8 +32,23 @@ CONTENT_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_SECONDS: Final = 1
 
 
+class ProblemDocument(BaseModel):
+    """What went wrong, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError]
+    """What is wrong with each field or parameter; empty where it is not about one."""
+
+
 class ProblemResponse(JSONResponse):
     media_type = CONTENT_TYPE
+
+    def render(self, content: object) -> bytes:
+        # A caller's half of a surrogate pair, quoted here, has no UTF-8; its escape is that of JSON.
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def problem(
@@ -69,9 +87,22 @@ async def _metering_error(_: Request, error: Exception) -> ProblemResponse:
     return problem(error.status, error.detail, errors=error.errors, headers=headers)
 
 
-async def _http_exception(_: Request, error: Exception) -> ProblemResponse:
+async def _http_exception(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return problem(error.status_code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    # The router names the methods of the first route of a path only.
+    return sorted(
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    )
 
 
 async def _invalid_request(_: Request, error: Exception) -> ProblemResponse:

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Query
 
+from kat.usage_event import Name
 from kat_metering.api.auth import Reader
 from kat_metering.api.services import WithServices
 from kat_metering.errors import FieldError, InvalidError
@@ -39,11 +40,21 @@ def _report_query(
     *,
     identity: Reader,
     services: WithServices,
-    tenant: Annotated[str | None, Query(description="default: all that the caller may see")] = None,
+    tenant: Annotated[Name | None, Query(description="default: all that the caller may see")] = None,
     start: Annotated[
-        str | None, Query(alias="from", description="date, or time on a whole hour; default: the first of this month")
+        str | None,
+        Query(
+            alias="from",
+            description="date, or time on a whole hour; default: the first of this month",
+            examples=["2026-11-01"],
+        ),
     ] = None,
-    end: Annotated[str | None, Query(alias="to", description="exclusive; default: the end of this hour")] = None,
+    end: Annotated[
+        str | None,
+        Query(
+            alias="to", description="exclusive; default: the end of this hour", examples=["2026-11-30T12:00:00+00:00"]
+        ),
+    ] = None,
     group_by: Annotated[str, Query(description="dimensions, with commas between")] = _DEFAULT_GROUPS,
 ) -> UsageQuery:
     window = Window.between(start, end, now=services.clock())

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from kat_metering.api.auth import Reader
+from kat_metering.api.document import CONFLICT
 from kat_metering.api.services import WithServices
 from kat_metering.request_report import RequestReport, request_report
 from kat_metering.store.engine import reading
@@ -16,7 +17,7 @@ from kat_metering.valuation import DEFAULT_BASELINE
 router = APIRouter(tags=["usage"])
 
 
-@router.get("/v1/requests/{event_id}")
+@router.get("/v1/requests/{event_id}", responses=CONFLICT)
 def request(
     event_id: UUID,
     identity: Reader,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from kat_metering import valuation
 from kat_metering.api.auth import Reader
+from kat_metering.api.document import CONFLICT
 from kat_metering.api.report_query import ReportQuery
 from kat_metering.api.services import WithServices
 from kat_metering.defaults import article
@@ -26,7 +27,7 @@ class EstimateQuery(Overrides):
     task: str = "humaneval"
 
 
-@router.get("/v1/savings", response_model_exclude_unset=True)
+@router.get("/v1/savings", responses=CONFLICT, response_model_exclude_unset=True)
 def savings(
     query: ReportQuery,
     services: WithServices,

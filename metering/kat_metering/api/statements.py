@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Engine, Row
 from kat.usage_event import Name
 from kat_metering import statement_closing
 from kat_metering.api.auth import Admin, Reader
+from kat_metering.api.document import CONFLICT, MISSING
+from kat_metering.api.pages import AFTER, DEFAULT_LIMIT, Limit, cut
 from kat_metering.api.services import WithServices
 from kat_metering.errors import FieldError, InvalidError, NotFoundError
 from kat_metering.money import Money
@@ -31,7 +33,6 @@ from kat_metering.store.engine import reading
 router = APIRouter(tags=["statements"])
 
 _NAME: Final = re.compile(r"(.{1,64})-(\d{1,18})")
-_MOST: Final = 500
 
 # Nothing of the page may run, and nothing may be loaded: names of tenants and reasons are other people's text.
 _PAGE_HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -73,11 +74,13 @@ class StatementList(BaseModel):
 
 
 class DueTenants(BaseModel):
-    """Tenants that have something to state, and no statement yet."""
+    """A page of tenants that have something to state, and no statement yet."""
 
     model_config = ConfigDict(frozen=True)
 
     tenants: list[str]
+    next: str | None
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
 @router.get("/v1/statements")
@@ -85,19 +88,19 @@ def list_statements(
     identity: Reader,
     services: WithServices,
     tenant: Annotated[Name | None, Query(description="default: all that the caller may see")] = None,
-    after: Annotated[str | None, Query(description="the name of the last statement of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
+    after: Annotated[str | None, AFTER] = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> StatementList:
     """Closed statements, by name."""
     whose = identity.sees(tenant)
     place = None if after is None else _key(after, field="after")
     with reading(services.engine, identity.tenant) as connection:
         rows = connection.execute(statement_rows.statement_page(whose, place, limit + 1)).all()
-    shown = [_summary(row) for row in rows[:limit]]
-    return StatementList(statements=shown, next=shown[-1].name if len(rows) > limit else None)
+    page, following = cut(rows, limit, lambda row: statement_name(row.series, row.number))
+    return StatementList(statements=[_summary(row) for row in page], next=following)
 
 
-@router.post("/v1/statements", status_code=201, response_model=Statement)
+@router.post("/v1/statements", status_code=201, response_model=Statement, responses={**CONFLICT, **MISSING})
 def close(_: Admin, services: WithServices, closing: Closing) -> Response:
     """Close a tenant's month: number it, chain it to the statement before, never change it again."""
     settings = services.settings
@@ -113,11 +116,11 @@ def close(_: Admin, services: WithServices, closing: Closing) -> Response:
     return _document(document, status=201)
 
 
-@router.get("/v1/statements/draft", response_model=Draft, responses=_PAGE)
+@router.get("/v1/statements/draft", response_model=Draft, responses={**_PAGE, **CONFLICT, **MISSING})
 def draft(
     identity: Reader,
     services: WithServices,
-    month: Annotated[str | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,
+    month: Annotated[Month | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,
     tenant: Annotated[Name | None, Query(description="needed by administrators; a tenant's key sees its own")] = None,
     format: StatementFormat = StatementFormat.JSON,  # noqa: A002 - the parameter's public name
 ) -> Draft | Response:
@@ -132,11 +135,22 @@ def draft(
 
 
 @router.get("/v1/statements/due")
-def due(_: Admin, services: WithServices, month: Annotated[str, Query(description="YYYY-MM, in UTC")]) -> DueTenants:
+def due(
+    _: Admin,
+    services: WithServices,
+    month: Annotated[Month, Query(description="YYYY-MM, in UTC")],
+    *,
+    after: Annotated[Name | None, AFTER] = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> DueTenants:
     """Tenants that used something until the end of the month, or got an adjustment, and have no statement of it."""
     window = Window.month(month)
     with reading(services.engine, None) as connection:
-        return DueTenants(tenants=statement_rows.tenants_due(connection, before=window.end, month=window.start.date()))
+        found = statement_rows.tenants_due(
+            connection, before=window.end, month=window.start.date(), after=after, limit=limit + 1
+        )
+    page, following = cut(found, limit, str)
+    return DueTenants(tenants=list(page), next=following)
 
 
 @router.get("/v1/statements/verification")
@@ -170,7 +184,7 @@ def show(
     return _document(row.document)
 
 
-@router.post("/v1/statements/{name}/adjustments", status_code=201)
+@router.post("/v1/statements/{name}/adjustments", status_code=201, responses=CONFLICT)
 def adjust(_: Admin, services: WithServices, name: StatementName, new: NewAdjustment) -> Adjustment:
     """Give money back for a closed statement. The credit is a line of the tenant's next statement."""
     series, number = _key(name, field="name")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel
 
+from kat.usage_event import Name
 from kat_metering.alert_report import AlertPage, alert_page
 from kat_metering.api.auth import Admin
+from kat_metering.api.document import CONFLICT
+from kat_metering.api.pages import AFTER, DEFAULT_LIMIT, Limit, cut
 from kat_metering.api.services import WithServices
 from kat_metering.store.engine import reading
 from kat_metering.webhooks import (
@@ -24,35 +27,46 @@ from kat_metering.webhooks import (
 
 router = APIRouter(tags=["webhooks"])
 
-_MOST: Final = 500
-
 
 class Webhooks(BaseModel):
+    """A page of a tenant's webhooks, oldest first."""
+
     webhooks: list[WebhookView]
+    next: UUID | None
+    """Ask with `after` set to this for what follows; null at the end."""
 
 
-@router.post("/v1/tenants/{tenant_id}/webhooks", status_code=201)
-def create(_: Admin, services: WithServices, tenant_id: str, new: NewWebhook) -> IssuedWebhook:
+@router.post("/v1/tenants/{tenant_id}/webhooks", status_code=201, responses=CONFLICT)
+def create(_: Admin, services: WithServices, tenant_id: Name, new: NewWebhook) -> IssuedWebhook:
     """Tell this address when 50, 80 and 100 % of the tenant's budgets are spent. The secret is in this answer alone."""
     with services.engine.begin() as connection:
         return create_webhook(connection, tenant_id, new, now=services.clock())
 
 
 @router.get("/v1/tenants/{tenant_id}/webhooks")
-def list_webhooks(_: Admin, services: WithServices, tenant_id: str) -> Webhooks:
-    """The tenant's webhooks, without their secrets."""
+def list_webhooks(
+    _: Admin,
+    services: WithServices,
+    tenant_id: Name,
+    *,
+    after: Annotated[UUID | None, AFTER] = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Webhooks:
+    """The tenant's webhooks, without their secrets, oldest first."""
     with reading(services.engine, None) as connection:
-        return Webhooks(webhooks=webhooks_of(connection, tenant_id))
+        found = webhooks_of(connection, tenant_id, after=after, limit=limit + 1)
+    page, following = cut(found, limit, lambda each: each.id)
+    return Webhooks(webhooks=list(page), next=following)
 
 
 @router.get("/v1/tenants/{tenant_id}/alerts")
 def list_alerts(
     _: Admin,
     services: WithServices,
-    tenant_id: str,
+    tenant_id: Name,
     *,
-    before: Annotated[UUID | None, Query(description="`next` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
+    before: Annotated[UUID | None, AFTER] = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> AlertPage:
     """The alerts of the tenant's budgets and of its keys', latest first: acknowledged, or tried how often, and why not."""
     with reading(services.engine, None) as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from kat_metering.discounts import Discount
 from kat_metering.periods import Window
@@ -21,6 +21,17 @@ def load_discounts(connection: Connection, tenant: str | None) -> list[Discount]
     if tenant is not None:
         query = query.where(discount.c.tenant == tenant)
     return [Discount.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def discount_page(connection: Connection, tenant: str | None, *, after: int | None, limit: int) -> Sequence[RowMapping]:
+    """Rows of discounts with their `id`, in the order in which they were added, those after a given one."""
+    columns = [discount.c[name] for name in ("id", *Discount.model_fields)]
+    query = select(*columns).order_by(discount.c.id).limit(limit)
+    if tenant is not None:
+        query = query.where(discount.c.tenant == tenant)
+    if after is not None:
+        query = query.where(discount.c.id > after)
+    return connection.execute(query).mappings().all()
 
 
 def insert_discounts(connection: Connection, discounts: Sequence[Discount]) -> None:

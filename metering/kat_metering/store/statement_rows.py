@@ -146,14 +146,21 @@ def closed_months(connection: Connection) -> list[date]:
     return list(connection.execute(select(statement.c.month).distinct().order_by(statement.c.month)).scalars())
 
 
-def tenants_due(connection: Connection, *, before: datetime, month: date) -> list[str]:
-    """Tenants without a statement of the month or a later one that used anything, or have an adjustment, before it ends."""
+def tenants_due(
+    connection: Connection, *, before: datetime, month: date, limit: int, after: str | None = None
+) -> list[str]:
+    """Tenants without a statement of the month or a later one that used anything, or have an adjustment, before it ends.
+
+    By name, those after a given one.
+    """
     stated = select(statement.c.tenant).where(statement.c.month >= month)
     owed = union_all(
         select(usage_hourly.c.tenant).where(usage_hourly.c.hour < before),
         select(adjustment.c.tenant).where(adjustment.c.id.not_in(select(statement_adjustment.c.adjustment))),
     ).subquery()
-    query = select(owed.c.tenant).distinct().where(owed.c.tenant.not_in(stated)).order_by(owed.c.tenant)
+    query = select(owed.c.tenant).distinct().where(owed.c.tenant.not_in(stated)).order_by(owed.c.tenant).limit(limit)
+    if after is not None:
+        query = query.where(owed.c.tenant > after)
     return list(connection.execute(query).scalars())
 
 

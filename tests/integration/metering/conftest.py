@@ -12,14 +12,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
@@ -71,13 +73,19 @@ def template(server: URL) -> Iterator[str]:
     _server_statement(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def database_url(server: URL, template: str) -> Iterator[str]:
-    """The URL of a migrated, empty database of the test's own."""
+@contextmanager
+def _database(server: URL, template: str) -> Iterator[str]:
     name = f"kat_test_{uuid4().hex}"
     _server_statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.set(database=name).render_as_string(hide_password=False)
     _server_statement(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(server: URL, template: str) -> Iterator[str]:
+    """The URL of a migrated, empty database of the test's own."""
+    with _database(server, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -160,6 +168,20 @@ async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
     """The application with the default settings, ready. Requests carry no credentials of their own."""
     async with serve() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def shared_call(server: URL, template: str) -> Iterator[Callable[..., httpx.Response]]:
+    """`shared_call(method, url, **options)`: the answer of an application that all tests of a module have together.
+
+    For tests that are no coroutines, and for those that would start it for thousands of calls.
+    """
+    with (
+        _database(server, template) as url,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(_serving(_settings(url), lambda: datetime.now(UTC))) as client,
+    ):
+        yield lambda method, path, **options: portal.call(partial(client.request, method, path, **options))
 
 
 @pytest.fixture

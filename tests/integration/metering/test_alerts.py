@@ -173,7 +173,7 @@ async def test_administrators_see_what_became_of_each_alert(
     new_alerts().look()
     path = "/v1/tenants/acme/alerts"
     latest = (await quiet.get(path, params={"limit": 2}, headers=ADMIN)).json()
-    rest = (await quiet.get(path, params={"before": latest["next"]}, headers=ADMIN)).json()
+    rest = (await quiet.get(path, params={"after": latest["next"]}, headers=ADMIN)).json()
     assert (len(latest["alerts"]), len(rest["alerts"]), rest["next"]) == (2, 1, None)
     found = latest["alerts"] + rest["alerts"]
     assert sorted(alert["percent"] for alert in found) == [50, 80, 100]

@@ -186,12 +186,12 @@ async def test_the_audit_is_read_page_by_page_latest_first(client: httpx.AsyncCl
     for number in range(5):
         await sent(client, "POST", "/v1/tenants", {"id": f"t{number}", "name": "x"})
     found: list[str] = []
-    before: dict[str, str] = {}
+    after: dict[str, str] = {}
     for size in (2, 2, 1):
-        page = await got(client, "/v1/audit", ADMIN, object="tenant", limit="2", **before)
+        page = await got(client, "/v1/audit", ADMIN, object="tenant", limit="2", **after)
         assert len(page["entries"]) == size
         found += [entry["object_id"] for entry in page["entries"]]
-        before = {"before": str(page["next"])}
+        after = {"after": str(page["next"])}
     assert page["next"] is None
     assert found == ["t4", "t3", "t2", "t1", "t0"]
 

@@ -22,6 +22,14 @@ PROBLEM = "application/problem+json"
         ("POST", "/v1/tenants", b'{"name": "Acme"}', 422, "id"),
         ("POST", "/v1/tenants", b"[" + b" " * 10_000_000 + b"]", 413, None),
         ("DELETE", "/v1/keys/not-a-uuid", b"", 422, "key_id"),
+        # What Postgres cannot hold:
+        ("GET", "/v1/tenants/%00", b"", 422, "tenant_id"),
+        ("PATCH", "/v1/tenants/%00", b"{}", 422, "tenant_id"),
+        ("GET", "/v1/usage?tenant=%00", b"", 422, "tenant"),
+        ("GET", "/v1/exports/usage?month=2026-11&tenant=%00", b"", 422, "tenant"),
+        ("POST", "/v1/tenants", b'{"id": "acme", "name": "\\ud800"}', 422, "name"),
+        ("POST", "/v1/tenants", b'{"id": "acme", "name": "Acme", "\\ud800": 1}', 422, "body"),
+        ("POST", "/v1/prices", b'{"prices": [], "\\ud800": 1}', 422, "prices[0].entry"),
     ],
 )
 async def test_every_error_is_a_problem(
@@ -37,7 +45,8 @@ async def test_every_error_is_a_problem(
 
 
 async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
-    assert "GET" in (await client.put("/healthz")).headers["Allow"]
+    assert (await client.put("/healthz")).headers["Allow"] == "GET"
+    assert (await client.delete("/v1/tenants")).headers["Allow"] == "GET, POST"
 
 
 async def test_an_unexpected_error_tells_nothing_of_the_inside(client: httpx.AsyncClient, engine: Engine) -> None:

@@ -156,6 +156,13 @@ class TestDiscounts:
         listed = (await got(client, "/v1/tenants/acme/discounts"))["discounts"]
         assert listed[0]["effective_to"] == listed[1]["effective_from"]
 
+    async def test_one_that_is_over_before_it_begins_is_named(self, client: httpx.AsyncClient) -> None:
+        period = {"effective_from": THIS_MONTH.isoformat(), "effective_to": THIS_MONTH.isoformat()}
+        entry = {"percent": "10", "reason": "volume", **period}
+        answer = await client.post("/v1/tenants/acme/discounts", json=[entry], headers=ADMIN)
+        assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+        assert [each["field"] for each in answer.json()["errors"]] == ["[0].effective_to"]
+
     async def test_a_bad_one_is_named_and_none_is_added(self, client: httpx.AsyncClient) -> None:
         await key_of_new_tenant(client, "acme")
         entry = {"percent": "10", "effective_from": THIS_MONTH.isoformat(), "reason": "volume"}

@@ -64,7 +64,7 @@ async def test_a_tenant_is_given_back_as_it_was_made(client: httpx.AsyncClient) 
     made = await make_tenant(client, **wanted)
     assert {name: made[name] for name in wanted} == wanted
     assert (await client.get("/v1/tenants/acme", headers=ADMIN)).json() == made
-    assert (await client.get("/v1/tenants", headers=ADMIN)).json() == {"tenants": [made]}
+    assert (await client.get("/v1/tenants", headers=ADMIN)).json() == {"tenants": [made], "next": None}
 
 
 async def test_a_tenants_id_is_taken_once(client: httpx.AsyncClient) -> None:
@@ -159,7 +159,7 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(client: httpx.AsyncClien
     key = issued.pop("key")
     assert key.startswith("sk-kat-")
     assert key.startswith(issued["prefix"])
-    assert (await client.get("/v1/tenants/acme/keys", headers=ADMIN)).json() == {"keys": [issued]}
+    assert (await client.get("/v1/tenants/acme/keys", headers=ADMIN)).json() == {"keys": [issued], "next": None}
     with engine.connect() as connection:
         row = connection.execute(select(api_key)).mappings().one()
         everything = connection.execute(text("SELECT api_key::text FROM api_key")).scalar_one()
