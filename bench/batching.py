@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 
 from kat.home import kat_home
+from kat.logs import configure_logs
 from kat_predictor.engines.base import Sampling
 from kat_predictor.engines.default_model import default_model
 from kat_predictor.engines.load import load_checkpoint
@@ -108,6 +109,7 @@ async def _measure(engine: TransformersEngine, rounds: int, tokens: int) -> dict
 @click.option("--models", type=click.Path(file_okay=False, path_type=Path), help="Folder of converted checkpoints.")
 def main(*, as_json: bool, rounds: int, tokens: int, models: Path | None) -> None:
     """Measure batching and prefix caching."""
+    configure_logs(quiet=["kat_predictor"])
     load_before = os.getloadavg()[0]
     model, tokenizer = load_checkpoint(str(default_model(models or kat_home() / "models", progress=print)))
     engine = TransformersEngine(model, tokenizer)

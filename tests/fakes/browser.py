@@ -81,3 +81,4 @@ def sign_in(page: Page, token: str, back_to: str = "/console/") -> None:
     page.locator("#token").fill(token)
     page.keyboard.press("Enter")
     page.locator("nav a[aria-current=page]").wait_for()
+    page.wait_for_load_state()  # with its style sheet

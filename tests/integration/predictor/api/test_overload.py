@@ -130,7 +130,9 @@ def test_ten_times_the_load_is_refused_in_good_order_and_what_is_accepted_is_acc
     )
     assert accepted + refused == SECONDS * RATE
     assert not seen.without_retry_after
-    assert set(seen.statuses) == {("free", 200), ("free", 503), ("limited", 200), ("limited", 429), ("limited", 503)}
+    certain = {("free", 200), ("free", 503), ("limited", 200), ("limited", 429)}
+    # Whether the full replica or its own limit refuses the limited tenant first is a matter of the moment.
+    assert certain <= set(seen.statuses) <= certain | {("limited", 503)}
     assert 0.7 < accepted / seen.seconds / CAPACITY <= 1, "the replica serves what it can, and no more"
     assert 0 < seen.longest_queue <= QUEUE
     assert not seen.failed_probes, "a replica that is full is no reason to restart it"
