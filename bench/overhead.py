@@ -27,10 +27,9 @@ import uvloop
 
 from bench.instant import litellm
 from bench.instant.load import Load, chat_request, put_load
+from bench.instant.metering import neighbour, one_tenant
 from bench.instant.process import cpu_seconds, pin, rss_mib
-from kat.directory import ApiKey, Directory, Tenant, hash_api_key, new_api_key
 from kat.processes import Part, port_or_free
-from kat.usage_event import new_event_id
 
 _MODEL: Final = "instant"
 _MESSAGES: Final = [
@@ -88,21 +87,6 @@ def _running(part: Part, cpu: int | None = None) -> Iterator[Part]:
         yield part
     finally:
         part.stop(timeout=_STOP_SECONDS)
-
-
-def _neighbour(folder: Path, directory: Directory) -> tuple[Part, str]:
-    port = port_or_free(0)
-    url = f"http://127.0.0.1:{port}"
-    file = folder / "tenants.json"
-    file.write_text(directory.model_dump_json())
-    part = Part(
-        name="neighbour",
-        argv=[sys.executable, "-m", "bench.instant.neighbour", str(port), str(file)],
-        env={"PYTHONPATH": str(_ROOT)},
-        log=folder / "neighbour.log",
-        ready_url=f"{url}/health",
-    )
-    return part, url
 
 
 def _predictor(folder: Path, *, port: int, metering_url: str, concurrency: int) -> Part:
@@ -217,11 +201,7 @@ def main(
             raise click.ClickException(f"{error} (--without-litellm measures the predictor alone)") from error
     measured, *others = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, others or [measured])
-    key = new_api_key()
-    tenant = Tenant(id="bench", name="Bench")
-    directory = Directory(
-        tenants=[tenant], keys=[ApiKey(id=new_event_id(), tenant=tenant.id, sha256=hash_api_key(key))]
-    )
+    directory, key = one_tenant()
     result: dict[str, Any] = {
         "benchmark": "overhead",
         "cpus": 1 + len(others),
@@ -230,7 +210,7 @@ def main(
     }
     with tempfile.TemporaryDirectory(prefix="kat-overhead-") as home:
         folder = Path(home)
-        part, url = _neighbour(folder, directory)
+        part, url = neighbour(folder, directory)
         with _running(part):
             port = port_or_free(0)
             predictor = _predictor(folder, port=port, metering_url=url, concurrency=concurrency)
