@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from kat_metering.api.auth import Admin, Recorder
 from kat_metering.api.document import CONFLICT
+from kat_metering.api.report_query import From, To
 from kat_metering.api.services import Services, WithServices
 from kat_metering.errors import FieldError, InvalidError
 from kat_metering.gpu_cost import HOUR, LEAD, Capacity, GpuCostReport, ReplicaHour, gpu_cost_report, share_out
@@ -45,20 +46,8 @@ def record(
 def gpu_cost(
     _: Admin,
     services: WithServices,
-    start: Annotated[
-        str | None,
-        Query(
-            alias="from",
-            description="date, or time on a whole hour; default: the first of this month",
-            examples=["2026-11-01"],
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        Query(
-            alias="to", description="exclusive; default: the end of this hour", examples=["2026-11-30T12:00:00+00:00"]
-        ),
-    ] = None,
+    start: From = None,
+    end: To = None,
 ) -> GpuCostReport:
     """What the GPUs cost by tenant, and idle. Read from the usage events: 409 for months that are archived."""
     window = Window.between(start, end, now=services.clock())

@@ -15,6 +15,18 @@ from kat_metering.savings_report import Dimension
 from kat_metering.usage import UsageQuery
 
 _DEFAULT_GROUPS: Final = "tenant,day,mode,model"
+From = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        description="date, or time on a whole hour; default: the first of this month",
+        examples=["2026-11-01"],
+    ),
+]
+To = Annotated[
+    str | None,
+    Query(alias="to", description="exclusive; default: the end of this hour", examples=["2026-11-30T12:00:00+00:00"]),
+]
 _ALIASES: Final = {"key": Dimension.API_KEY_ID}
 
 
@@ -41,20 +53,8 @@ def _report_query(
     identity: Reader,
     services: WithServices,
     tenant: Annotated[Name | None, Query(description="default: all that the caller may see")] = None,
-    start: Annotated[
-        str | None,
-        Query(
-            alias="from",
-            description="date, or time on a whole hour; default: the first of this month",
-            examples=["2026-11-01"],
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        Query(
-            alias="to", description="exclusive; default: the end of this hour", examples=["2026-11-30T12:00:00+00:00"]
-        ),
-    ] = None,
+    start: From = None,
+    end: To = None,
     group_by: Annotated[str, Query(description="dimensions, with commas between")] = _DEFAULT_GROUPS,
 ) -> UsageQuery:
     window = Window.between(start, end, now=services.clock())
