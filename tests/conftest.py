@@ -1,4 +1,4 @@
-"""The tier of a test is its folder: tests/unit, tests/integration, tests/e2e. Where CI runs them, none may be skipped."""
+"""The tier of a test is its folder: tests/unit, integration, cluster or e2e. Where CI runs them, none may be skipped."""
 
 import os
 from collections.abc import Generator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-TIERS = {"unit", "integration", "e2e"}
+TIERS = {"unit", "integration", "cluster", "e2e"}
 IN_CI = os.environ.get("CI") == "true"
 
 

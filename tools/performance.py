@@ -98,6 +98,7 @@ GOALS: Final[Mapping[str, Sequence[Goal]]] = {
     "ingest": [
         Goal("events_per_second", "events/s stored durably, over HTTP", at_least=40_000),
         Goal("ratio_copy", "the database's side against a raw `COPY`", at_least=0.7),
+        Goal("ratio_grown", "events/s at 20 million rows against 1 million", at_least=0.9),
     ],
     "outbox": [
         Goal("durable_events_per_second", "events/s that reach the disk", at_least=5_000),

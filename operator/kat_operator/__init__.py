@@ -1,0 +1,1 @@
+"""The operator: turns an AutoThinkService into a running, autoscaled fleet."""
