@@ -127,7 +127,7 @@ def page(runs: Sequence[Run], goals: Mapping[str, Sequence[Goal]] = GOALS) -> st
 def _goal_row(run: Run, goal: Goal) -> str:
     value = _figure(run.result, goal.key)
     verdict = "met" if goal.met_by(value) else "**missed**"
-    return f"| [{run.benchmark}](#{run.benchmark}) | {goal.what} | {goal} | {value:,g} | {verdict} |"
+    return f"| [{run.benchmark}](#{run.benchmark}) | {goal.what} | {goal} | {value + 0.0:,g} | {verdict} |"
 
 
 def _figure(result: Mapping[str, Any], key: str) -> float:
