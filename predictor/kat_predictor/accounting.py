@@ -144,6 +144,8 @@ class Accounting:
         if self._started:
             self._series.in_flight.dec()
             series.in_flight.inc()
+        if series.decided is not None:
+            series.decided.inc()
         self.mode, self._series = mode, series
         if self._trace is not None:
             self._trace.mode_known = self._monotonic()

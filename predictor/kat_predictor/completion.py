@@ -22,7 +22,15 @@ from kat_predictor.autothink.mode import ModeChoice, choose_mode
 from kat_predictor.chat_template import NATIVE_JUDGE_ENDING, ChatTemplate
 from kat_predictor.durable import despite_cancellation
 from kat_predictor.engines.base import Engine, EngineError, Sampling
-from kat_predictor.errors import ApiError, ContextLengthExceeded, EngineFailed, InvalidRequest, NotReady, StartupError
+from kat_predictor.errors import (
+    ApiError,
+    ContextLengthExceeded,
+    EngineFailed,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    StartupError,
+)
 from kat_predictor.events import CompletionEvent, Finished, ModeKnown, Started
 from kat_predictor.job import ChatPrompt, Job
 from kat_predictor.metrics import Metrics
@@ -88,6 +96,7 @@ class Completions:
         self._admission = admission
         self._outbox = outbox
         self._metrics = metrics
+        metrics.model_is_served(model)
         if style == "emulated" and engine.chat_template is not None:
             self._judge_prompt_ids("")
 
@@ -152,9 +161,11 @@ class Completions:
                 async with aclosing(run.events(phases, slot)) as events:
                     async for event in events:
                         yield event
-        except ApiError:
+        except ApiError as error:
             if not accounting.closed:
                 accounting.close(Status.REJECTED)
+            if isinstance(error, Overloaded):
+                self._metrics.replica_was_full(self._model)
             raise
         except (asyncio.CancelledError, GeneratorExit):
             # Left while it waited: it used nothing, and is counted all the same.

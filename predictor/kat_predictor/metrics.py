@@ -20,6 +20,7 @@ class ModeSeries:
     """The series of one (model, mode), resolved once: observing needs no look-up of label values."""
 
     __slots__ = (
+        "decided",
         "duration",
         "in_flight",
         "inter_token_latency",
@@ -30,6 +31,7 @@ class ModeSeries:
 
     def __init__(self, metrics: Metrics, model: str, mode: Mode) -> None:
         labels = (model, mode)
+        self.decided = None if mode is Mode.UNDECIDED else metrics.requests_decided.labels(*labels)
         self.in_flight = metrics.requests_in_flight.labels(*labels)
         self.time_to_first_token = metrics.time_to_first_token.labels(*labels)
         self.time_to_first_answer_token = metrics.time_to_first_answer_token.labels(*labels)
@@ -47,6 +49,18 @@ class Metrics:
             "kat_requests_total",
             "Requests that ended, by who chose the mode and how they ended.",
             ("model", "mode", "mode_source", "status"),
+            registry=registry,
+        )
+        self.requests_decided = Counter(
+            "kat_requests_decided_total",
+            "Requests whose mode became known, by judgement or by force, when it did; most still run then.",
+            mode,
+            registry=registry,
+        )
+        self.requests_overloaded = Counter(
+            "kat_requests_overloaded_total",
+            "Requests refused because this replica and its queue were full; no tenant's own limit is in it.",
+            ("model",),
             registry=registry,
         )
         self.tokens = Counter(
@@ -124,6 +138,12 @@ class Metrics:
             series = self._series[key] = ModeSeries(self, model, mode)
         return series
 
+    def model_is_served(self, model: str) -> None:
+        """Begin the model's counters at 0: of a series that begins at 1, no rate shows the first request."""
+        self.requests_overloaded.labels(model)
+        for mode in Mode:
+            self.series(model, mode)
+
     def request_ended(
         self,
         model: str,
@@ -145,6 +165,10 @@ class Metrics:
     def request_rejected(self, model: str) -> None:
         """Count a request that was refused before it used anything."""
         self.requests.labels(model, Mode.UNDECIDED, ModeSource.MODEL, Status.REJECTED).inc()
+
+    def replica_was_full(self, model: str) -> None:
+        """Count a request that was refused because there was no room for it here."""
+        self.requests_overloaded.labels(model).inc()
 
     def think_budget_was_exhausted(self) -> None:
         """Count a request whose thinking was closed at its budget."""

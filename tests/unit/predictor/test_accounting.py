@@ -158,6 +158,29 @@ def test_a_running_request_is_in_flight_under_its_mode(books: Books) -> None:
     assert in_flight() == {"on": 0, "off": None, "undecided": 0}
 
 
+@pytest.mark.parametrize("source", list(ModeSource))
+def test_a_request_is_decided_as_soon_as_its_mode_is_known(books: Books, source: ModeSource) -> None:
+    """Who looks at requests that ended sees a shift of modes only after the thinking is over."""
+    books.accounting.start()
+    assert not books.sample("kat_requests_decided_total", mode="on")
+    books.accounting.mode_is(Mode.ON, source)
+    assert books.sample("kat_requests_decided_total", mode="on") == 1
+
+
+def test_a_request_is_decided_once(books: Books) -> None:
+    books.accounting.start()
+    books.accounting.mode_is(Mode.OFF, ModeSource.MODEL)
+    books.accounting.mode_is(Mode.OFF, ModeSource.MODEL)
+    books.close()
+    assert books.sample("kat_requests_decided_total", mode="off") == 1
+
+
+def test_a_request_that_ends_undecided_is_not_decided(books: Books) -> None:
+    books.accounting.start()
+    books.close(Status.ABORTED, None)
+    assert not any(books.sample("kat_requests_decided_total", mode=mode.value) for mode in Mode)
+
+
 def test_a_request_that_waits_is_not_in_flight(books: Books) -> None:
     assert books.sample("kat_requests_in_flight", mode="undecided") == 0
 

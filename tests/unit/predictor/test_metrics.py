@@ -23,6 +23,8 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     ("name", "labels"),
     [
         ("kat_requests", ("model", "mode", "mode_source", "status")),
+        ("kat_requests_decided", ("model", "mode")),
+        ("kat_requests_overloaded", ("model",)),
         ("kat_tokens", ("model", "mode", "segment")),
         ("kat_requests_in_flight", ("model", "mode")),
         ("kat_requests_queued", ("model",)),
@@ -44,6 +46,14 @@ def test_a_metric_has_the_labels_that_queries_rely_on(metrics: Metrics, name: st
 
 def test_the_series_of_a_mode_are_resolved_once(metrics: Metrics) -> None:
     assert metrics.series("tiny", Mode.ON) is metrics.series("tiny", Mode.ON)
+
+
+def test_counters_of_a_served_model_begin_at_zero(metrics: Metrics, registry: CollectorRegistry) -> None:
+    """Of a series that begins at 1 no rate shows the first request."""
+    metrics.model_is_served("tiny")
+    begun = [registry.get_sample_value("kat_requests_decided_total", {"model": "tiny", "mode": mode}) for mode in Mode]
+    assert begun == [0, 0, None]
+    assert registry.get_sample_value("kat_requests_overloaded_total", {"model": "tiny"}) == 0
 
 
 def test_gauges_are_read_when_they_are_scraped(metrics: Metrics, registry: CollectorRegistry) -> None:

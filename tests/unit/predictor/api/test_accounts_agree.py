@@ -38,6 +38,19 @@ async def test_usage_event_and_metrics_are_the_same_numbers(
     assert usage["completion_tokens"] == data.tokens.completion == generated
 
 
+@pytest.mark.parametrize("judges", [True, False], ids=["native", "emulated"])
+@pytest.mark.parametrize("effort", ["none", "high", None])
+async def test_a_request_is_decided_for_the_mode_that_its_event_tells(
+    make_predictor: MakePredictor, effort: str | None, judges: bool
+) -> None:
+    """Whether the mode was judged or forced."""
+    predictor = await make_predictor(ScriptedEngine([ON], judges=judges))
+    await predictor.chat(**({"reasoning_effort": effort} if effort else {}))
+    used = (await predictor.event()).data.mode
+    decided = {mode: predictor.metric("kat_requests_decided_total", model=MODEL, mode=mode.value) for mode in Mode}
+    assert decided == {mode: float(mode is used) for mode in Mode}
+
+
 async def test_the_event_names_who_asked_and_what_came_of_it(make_predictor: MakePredictor) -> None:
     predictor = await make_predictor(ScriptedEngine([OFF]))
     response = (await predictor.chat(metadata={"team": "search"})).json()

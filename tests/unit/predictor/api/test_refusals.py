@@ -46,6 +46,14 @@ async def test_a_full_replica_answers_503_and_says_when_to_come_back(make_predic
         predictor.metric("kat_requests_total", model=MODEL, mode="undecided", mode_source="model", status="rejected")
         == 1
     )
+    assert predictor.metric("kat_requests_overloaded_total", model=MODEL) == 1
+
+
+async def test_a_tenant_over_its_own_limit_is_no_want_of_replicas(make_predictor: MakePredictor) -> None:
+    predictor = await make_predictor(tenant=Tenant(id="acme", name="Acme", limits=Limits(requests_per_minute=1)))
+    for _ in range(2):
+        await predictor.chat()
+    assert predictor.metric("kat_requests_overloaded_total", model=MODEL) == 0
 
 
 async def test_a_tenant_over_its_own_limit_gets_429(make_predictor: MakePredictor) -> None:

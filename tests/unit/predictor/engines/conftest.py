@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from kat_predictor.engines.attention import GROUPED_ATTENTION
+from kat_predictor.engines.detokenize import Vocabulary
 from kat_predictor.engines.forward import Forward
+from tests.fakes.batch_bench import Bench
 
 # There is too little work here to share it out, and other tests run beside these.
 torch.set_num_threads(1)
@@ -91,3 +94,11 @@ def prompts() -> Callable[[int], list[int]]:
     """Random prompts of a given length, the same in every run."""
     source = random.Random(7)
     return lambda length: [source.randrange(256) for _ in range(length)]
+
+
+@pytest.fixture
+def bench(forward: Forward, tokenizer: PreTrainedTokenizerFast) -> Callable[..., Bench]:
+    def make(stop_ids: frozenset[int] = frozenset(), **sizes: Any) -> Bench:
+        return Bench(forward, Vocabulary(tokenizer, stop_ids), stop_ids, **sizes)
+
+    return make

@@ -1,0 +1,88 @@
+"""A real Prometheus (Debian's package), with a past or with targets to scrape."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kat.processes import Part, port_or_free
+
+_WAIT_SECONDS = 30
+
+
+def need_prometheus() -> None:
+    """Skip, where it is not installed; in CI that is a failure."""
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        pytest.skip("needs the package prometheus: apt-get install prometheus")
+
+
+def write_past(folder: Path, lines: Iterable[str]) -> None:
+    """Make a database of samples, each a line of the text format with its time in seconds."""
+    text = folder / "past.om"
+    text.write_text("".join(f"{line}\n" for line in [*lines, "# EOF"]))
+    subprocess.run(
+        ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")],
+        check=True,
+        capture_output=True,
+    )
+
+
+@contextmanager
+def running_prometheus(
+    folder: Path,
+    *,
+    targets: Mapping[str, Mapping[str, str]] | None = None,
+    interval: str = "1s",
+    honor_labels: bool = False,
+    port: int | None = None,
+) -> Iterator[tuple[Part, str]]:
+    """Prometheus, and its URL.
+
+    Args:
+        folder: What it writes, and `write_past` may have written.
+        targets: `address:port` of what it scrapes, with the labels that this gets.
+        interval: Between two scrapes.
+        honor_labels: Whether a target's own labels go before those given here.
+        port: Where it listens; without it, a free one.
+    """
+    port = port_or_free(0) if port is None else port
+    config = {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval},
+        "scrape_configs": [
+            {
+                "job_name": "replicas",
+                "honor_labels": honor_labels,
+                "static_configs": [
+                    {"targets": [address], "labels": dict(labels)} for address, labels in (targets or {}).items()
+                ],
+            }
+        ],
+    }
+    # JSON is YAML.
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    url = f"http://127.0.0.1:{port}"
+    part = Part(
+        name="prometheus",
+        argv=[
+            "prometheus",
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=warn",
+        ],
+        env={},
+        log=folder / "prometheus.log",
+        ready_url=f"{url}/-/ready",
+    )
+    part.start()
+    try:
+        part.wait_ready(timeout=_WAIT_SECONDS)
+        yield part, url
+    finally:
+        part.stop(timeout=_WAIT_SECONDS)
