@@ -10,7 +10,7 @@ BIN := .venv/bin
 CODE := kat predictor metering operator bench tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install up check test unit lint fmt type generate verify bench clean
+.PHONY: help install up check cluster test unit lint fmt type generate verify bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,9 +33,14 @@ up: install ## Run the whole platform on this machine, until Ctrl-C
 check: install ## Run the whole platform, send the prompts, stop; exit 0 when all worked
 	@exec $(BIN)/kat up --check
 
+cluster: install ## Run a Kubernetes control plane on this machine, until Ctrl-C; NODE=real adds a node that runs pods
+	@exec $(BIN)/python -m tools.cluster up --node $(or $(NODE),fake)
+
 test: install ## All tests: unit, integration, cluster, end to end
 	$(BIN)/pytest tests/unit -n auto
-	$(BIN)/pytest tests/integration tests/cluster tests/e2e
+	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/cluster
+	$(BIN)/pytest tests/e2e
 
 unit: install ## The unit tests alone (under a minute)
 	$(BIN)/pytest tests/unit -n auto
@@ -52,11 +57,13 @@ fmt: install ## Format and mend what can be mended
 type: install ## Check the types, strictly
 	$(BIN)/mypy
 
-generate: install ## Write what is generated: docs/reference.md, docs/performance.md
+generate: install ## Write what is generated: the CRD, and docs of settings, metrics, fields and figures
+	$(BIN)/python tools/crd.py
 	$(BIN)/python tools/reference.py
 	$(BIN)/python tools/performance.py --render
 
 verify: install ## Check that generated files are fresh
+	$(BIN)/python tools/crd.py --check
 	$(BIN)/python tools/reference.py --check
 	$(BIN)/python tools/performance.py --check
 

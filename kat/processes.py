@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ class Part:
     env: Mapping[str, str]
     log: Path
     ready_url: str
+    verify: ssl.SSLContext | bool = True
+    """Whom to trust where `ready_url` is https; True is whom the machine trusts."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -64,7 +67,7 @@ class Part:
         Raises PartFailed when the process ends first, or after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        with httpx.Client(timeout=5) as client:
+        with httpx.Client(timeout=5, verify=self.verify) as client:
             while not self._answers(client):
                 if not self.alive():
                     raise PartFailed(f"{self.name} ended with exit code {self._exit_code()}:\n{self.log_tail()}")

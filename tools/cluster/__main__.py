@@ -1,0 +1,86 @@
+"""`python -m tools.cluster up`: a cluster for people, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+
+from kat.processes import PartFailed
+from tools.cluster import build
+from tools.cluster.control_plane import ControlPlane
+from tools.cluster.errors import ClusterError
+from tools.cluster.images import recipes
+from tools.cluster.node.real_node import real_cluster
+
+_CONSOLE = Console(highlight=False, soft_wrap=True)
+
+
+@click.group()
+def main() -> None:
+    """A real Kubernetes control plane on this machine."""
+
+
+@main.command()
+@click.option("--nodes", default=2, show_default=True, help="Nodes of 8 GPUs each that kwok plays.")
+@click.option(
+    "--node",
+    type=click.Choice(["fake", "real"]),
+    default="fake",
+    show_default=True,
+    help="`real` adds one that runs pods, with images of the predictor, metering and the operator. Needs root.",
+)
+def up(nodes: int, node: str) -> None:
+    """Start the control plane, KServe's controller and nodes; stop them at Ctrl-C."""
+    # As Ctrl-C does: leave the `with` below, which stops everything.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        with _cluster(node) as cluster:
+            cluster.add_nodes(nodes)
+            _CONSOLE.print(
+                f"""
+  export KUBECONFIG={cluster.kubeconfig}
+  kubectl get nodes
+  kubectl get inferenceservices -A
+
+logs are in {cluster.folder / "logs"}; Ctrl-C stops and removes all of it"""
+            )
+            signal.pause()
+    except KeyboardInterrupt:
+        _CONSOLE.print("stopped")
+    except (ClusterError, PartFailed) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _cluster(node: str) -> Iterator[ControlPlane]:
+    if node == "fake":
+        with ControlPlane.start(say=_CONSOLE.print) as cluster:
+            yield cluster
+        return
+    # Made before anything runs: minutes where nothing is cached.
+    images = [make(say=_CONSOLE.print) for make in (recipes.predictor, recipes.metering, recipes.operator)]
+    with real_cluster(say=_CONSOLE.print) as real:
+        real.load(*images)
+        selector = ", ".join(f"{key}: {value}" for key, value in real.NODE_SELECTOR.items())
+        _CONSOLE.print(f"images on {real.node} (nodeSelector {selector}): {', '.join(image.name for image in images)}")
+        yield real.control_plane
+
+
+@main.command("build")
+@click.argument("names", nargs=-1, type=click.Choice(sorted(build.SOURCES)))
+def build_binaries(names: tuple[str, ...]) -> None:
+    """Build the named binaries, all of them without a name, and print where they are."""
+    try:
+        for name, path in build.binaries(*(names or build.SOURCES), say=_CONSOLE.print).items():
+            _CONSOLE.print(f"{name}\t{path}")
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
