@@ -28,7 +28,7 @@ from kat_metering.periods import Window
 from kat_metering.rollup import roll_up
 from kat_metering.savings_report import Dimension
 from kat_metering.store.embedded import EmbeddedPostgres
-from kat_metering.store.engine import make_engine, reading
+from kat_metering.store.engine import make_engine, reading, without_time_limit
 from kat_metering.store.partitions import ensure_partitions, month_after, month_of
 from kat_metering.usage import UsageQuery
 
@@ -70,7 +70,7 @@ def fill_and_roll_up(engine: Engine, month: datetime, events: int) -> tuple[int,
     for first in range(0, total, PIECE):
         last = min(first + PIECE, total) - 1
         with engine.begin() as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            without_time_limit(connection)
             connection.execute(
                 text(FILL),
                 {"tenant": TENANT, "first": first, "last": last, "start_ms": start_ms, "step_ms": step_ms},

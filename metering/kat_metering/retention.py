@@ -25,6 +25,7 @@ from kat.usage_event import Segment
 from kat_metering.errors import RetentionError
 from kat_metering.event_archive import Totals, archive_totals, write_archive
 from kat_metering.rollup import lock_rollup, roll_up
+from kat_metering.store.engine import without_time_limit
 from kat_metering.store.partitions import (
     first_id_at,
     lock_partitions,
@@ -67,7 +68,7 @@ def old_months(engine: Engine, *, keep_months: int, now: datetime) -> list[OldMo
     """The months with events in the database that are older than this one and the `keep_months` before it."""
     oldest_kept = month_after(month_of(now), -keep_months)
     with engine.connect() as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        without_time_limit(connection)
         attached = [month for month in map(month_named, partitions(connection)) if month < oldest_kept]
         cut_off = connection.execute(select(usage_archive).where(usage_archive.c.dropped_at.is_(None))).all()
         found = [OldMonth(month, _totals_of_events(connection, month), detached=False) for month in attached]
@@ -94,7 +95,7 @@ def archive(engine: Engine, old: OldMonth, folder: Path) -> Archived:
 def _check_rollup(engine: Engine, month: datetime) -> None:
     # Before the month is closed, since its hours cannot be computed again afterwards.
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        without_time_limit(connection)
         if not _is_rolled_up(connection, month):
             raise RetentionError(f"{month:%Y-%m} has events that the roll-up has not come to yet. Try again.")
         rolled_up, events = _totals_of_rollup(connection, month), _totals_of_events(connection, month)
@@ -138,7 +139,7 @@ def _write_and_drop(engine: Engine, month: datetime, file: Path) -> Archived:
     name = partition_name(month)
     part = file.with_name(f"{file.name}.part")
     with engine.begin() as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        without_time_limit(connection)
         # One run at a time. No lock on the row: that would take a transaction number and hold up the roll-up.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _RETENTION_LOCK})
         row = connection.execute(select(usage_archive).where(usage_archive.c.month == month)).one()

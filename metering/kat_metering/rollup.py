@@ -17,12 +17,13 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 
 from kat.usage_event import Segment
+from kat_metering.store.engine import without_time_limit
 
 log = structlog.get_logger(__name__)
 
 _ROLLUP_LOCK: Final = 0x6B61_7403
 
-_STATE: Final = text("SELECT next_xid::text AS next_xid, as_of, revision FROM rollup_state")
+_STATE: Final = text("SELECT next_xid::text AS next_xid, as_of, revision, rebuilt_revision FROM rollup_state")
 
 # One statement, one snapshot. Events of transactions at or after `horizon` may be visible already; all of the others'
 # are. An event is acknowledged after its transaction's start, so what is left out was acknowledged after `as_of`.
@@ -65,7 +66,9 @@ def _add_to(table: str) -> str:
     return ", ".join(f"{each} = {table}.{each} + excluded.{each}" for each in _SUMS)
 
 
-# The events are read once, for hours and days alike.
+# The events are read once, for hours and days alike. The hours of a month that is over by `as_of`, the new one included,
+# are marked: a statement is closed once `as_of` has reached the end of its month, so whatever is added to the month
+# afterwards is marked. A rebuild marks nothing: it says of itself that everything may have changed.
 _ADD: Final = text(f"""
     WITH added (hour, key_sha256, {_KEY_NAMES}, {_SUM_NAMES}) AS (
         SELECT date_trunc('hour', occurred_at, 'UTC'), sha256(convert_to(ROW({_KEY})::text, 'UTF8')), {_KEY},
@@ -78,6 +81,13 @@ _ADD: Final = text(f"""
         INSERT INTO usage_hourly (hour, key_sha256, {_KEY_NAMES}, {_SUM_NAMES})
         SELECT hour, key_sha256, {_KEY_NAMES}, {_SUM_NAMES} FROM added ORDER BY hour, tenant
         ON CONFLICT (hour, key_sha256) DO UPDATE SET {_add_to("usage_hourly")}
+    ), late AS (
+        INSERT INTO late_hour (tenant, hour, revision)
+        SELECT DISTINCT tenant, hour, revision + 1 FROM added CROSS JOIN rollup_state
+        WHERE hour < date_trunc('month', greatest(as_of, CAST(:as_of AS timestamptz)), 'UTC')
+          AND NOT CAST(:everything AS boolean)
+        ORDER BY tenant, hour
+        ON CONFLICT (tenant, hour) DO UPDATE SET revision = excluded.revision
     )
     INSERT INTO usage_daily (day, key_sha256, {_KEY_NAMES}, {_SUM_NAMES})
     SELECT date_trunc('day', hour, 'UTC'), key_sha256, {_KEY_NAMES}, {", ".join(f"sum({each})" for each in _SUMS)}
@@ -87,9 +97,10 @@ _ADD: Final = text(f"""
 
 _ADVANCE: Final = text("""
     UPDATE rollup_state
-    SET next_xid = greatest_xid, as_of = greatest(as_of, :as_of), revision = revision + :changes
+    SET next_xid = greatest_xid, as_of = greatest(as_of, :as_of), revision = revision + :changes,
+        rebuilt_revision = CASE WHEN CAST(:everything AS boolean) THEN revision + :changes ELSE rebuilt_revision END
     FROM (SELECT CAST(:horizon AS xid8) AS greatest_xid) AS horizon
-    RETURNING as_of, revision
+    RETURNING as_of, revision, rebuilt_revision
 """)
 
 
@@ -101,11 +112,13 @@ class RollUpState:
     """Every event acknowledged before this moment is in it."""
     revision: int
     """Changes whenever the roll-up's content may have changed."""
+    rebuilt_revision: int
+    """The revision that the last rebuild made."""
 
 
 def read_state(connection: Connection) -> RollUpState:
     row = connection.execute(_STATE).one()
-    return RollUpState(row.as_of, row.revision)
+    return RollUpState(row.as_of, row.revision, row.rebuilt_revision)
 
 
 def roll_up(engine: Engine) -> RollUpState:
@@ -119,7 +132,7 @@ def roll_up(engine: Engine) -> RollUpState:
 def rebuild(engine: Engine) -> RollUpState:
     """Compute the whole roll-up again from the events, in one transaction: readers see the old one or the new one."""
     with _begin(engine) as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        without_time_limit(connection)
         lock_rollup(connection)
         return _pass(connection, everything=True)
 
@@ -135,7 +148,7 @@ def _begin(engine: Engine) -> AbstractContextManager[Connection]:
 
 
 def _pass(connection: Connection, *, everything: bool) -> RollUpState:
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    without_time_limit(connection)
     next_xid = connection.execute(_STATE).one().next_xid
     seen = connection.execute(_HORIZON, {"next_xid": next_xid}).one()
     if seen.rewound:
@@ -152,7 +165,8 @@ def _pass(connection: Connection, *, everything: bool) -> RollUpState:
         next_xid = "0"
     # Never backwards: what is behind the watermark has been added.
     horizon = str(max(int(seen.horizon), int(next_xid)))
-    added = connection.execute(_ADD, {"next_xid": next_xid, "horizon": horizon})
+    moved = {"horizon": horizon, "as_of": seen.as_of, "everything": everything}
+    added = connection.execute(_ADD, {**moved, "next_xid": next_xid})
     changes = int(everything or added.rowcount > 0)
-    row = connection.execute(_ADVANCE, {"horizon": horizon, "as_of": seen.as_of, "changes": changes}).one()
-    return RollUpState(row.as_of, row.revision)
+    row = connection.execute(_ADVANCE, {**moved, "changes": changes}).one()
+    return RollUpState(row.as_of, row.revision, row.rebuilt_revision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,10 +44,10 @@ from kat_metering.store.statement_rows import (
     pending_credits,
     series_end,
     stored_statements,
-    unbilled_usage,
 )
 from kat_metering.store.statement_tables import adjustment
 from kat_metering.store.tables import tenant as tenant_table
+from kat_metering.store.unbilled_rows import settled_hours, unbilled_usage
 
 
 class Closing(BaseModel):
@@ -88,8 +88,11 @@ class Adjustment(BaseModel):
 
 
 def draft(connection: Connection, tenant: str, month: Window, *, currency: str) -> Draft:
-    """What the statement would say now. Raises ConflictError for a month that is closed, NotFoundError without any usage."""
-    return _drafted(connection, tenant, month, currency=currency)[1].draft
+    """What the statement would say now. Raises ConflictError for a month that is closed, NotFoundError without any usage.
+
+    `connection`: a transaction with one snapshot. Months that are settled are not read again.
+    """
+    return _drafted(connection, tenant, month, currency=currency, everything=False).drafted.draft
 
 
 def close(connection: Connection, closing: Closing, *, issuer: str, series: str, currency: str, now: datetime) -> str:
@@ -104,7 +107,8 @@ def close(connection: Connection, closing: Closing, *, issuer: str, series: str,
     lock_statements(connection)
     if now < month.end:
         raise ConflictError(f"{closing.month} is not over.")
-    account, drafted = _drafted(connection, closing.tenant, month, currency=currency)
+    # All of the history, settled or not: what is billed for good is held against everything that was billed before.
+    account, drafted, revision = _drafted(connection, closing.tenant, month, currency=currency, everything=True)
     if account.as_of < month.end:
         raise ConflictError(f"Usage is rolled up to {account.as_of:%Y-%m-%dT%H:%MZ} only; try again later.")
     if earlier := months_to_close_first(account, closing.month):
@@ -123,7 +127,7 @@ def close(connection: Connection, closing: Closing, *, issuer: str, series: str,
         previous_sha256=FIRST if end is None else end.sha256,
     )
     document = canonical(statement)
-    insert_statement(connection, statement, document, drafted.billed)
+    insert_statement(connection, statement, document, drafted.billed, rollup_revision=revision)
     return document
 
 
@@ -148,27 +152,36 @@ def verify_statements(connection: Connection, *, known_sha256: str | None) -> Ve
     return verify(stored_statements(connection), known_sha256=known_sha256)
 
 
-def _drafted(connection: Connection, tenant: str, month: Window, *, currency: str) -> tuple[Account, Drafted]:
-    last = last_statement(connection, tenant)
+class _Drafted(NamedTuple):
+    account: Account
+    drafted: Drafted
+    rollup_revision: int
+    """Of the roll-up before its usage was read."""
+
+
+def _drafted(connection: Connection, tenant: str, month: Window, *, currency: str, everything: bool) -> _Drafted:
+    found = last_statement(connection, tenant)
+    last = None if found is None else found.statement
     _refuse_closed(last, month)
     prices = PriceBook(load_prices(connection))
     if prices.currency not in {None, currency}:
         raise ConflictError(f"Prices are in {prices.currency}, statements in {currency}: set KAT_CURRENCY.")
     # Before the usage: what is rolled up meanwhile makes it an understatement, never an overstatement.
-    as_of = read_state(connection).as_of
+    state = read_state(connection)
+    settled = None if everything else settled_hours(connection, tenant, found, state)
     account = Account(
         tenant=tenant,
         tenant_name=connection.scalar(select(tenant_table.c.name).where(tenant_table.c.id == tenant)) or tenant,
         last=last,
-        unbilled=unbilled_usage(connection, tenant, before=month.end),
+        unbilled=unbilled_usage(connection, tenant, before=month.end, settled=settled),
         credits=pending_credits(connection, tenant),
-        as_of=as_of,
+        as_of=state.as_of,
     )
     terms = Terms(prices, DiscountBook(load_discounts(connection, tenant)), currency)
     drafted = draft_statement(account, month, terms)
     if not drafted.draft.lines and not drafted.draft.unpriced:
         raise NotFoundError(f"There is nothing to state for {tenant} in {month.start:%Y-%m}.")
-    return account, drafted
+    return _Drafted(account, drafted, state.revision)
 
 
 def _refuse_closed(last: Statement | None, month: Window) -> None:

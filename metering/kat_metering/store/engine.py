@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from kat_metering.store.acting import tell_who_acts
+from kat_metering.store.bounded_connection import BoundedConnection
 from kat_metering.store.tables import TENANT_ROLE, TENANT_SETTING
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5
+_PROBE_SECONDS: Final = 5
+"""Before it is used, a connection must answer to nothing within this time."""
+_GRACE_SECONDS: Final = 2
+"""What an answer may take beyond the server's own time-out before its silence is taken for its end."""
+# A host that is gone is noticed within half a minute, also by who waits for a statement without a time limit.
+_KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 
 
 def database_url(url: str) -> URL:
@@ -28,7 +35,10 @@ def database_url(url: str) -> URL:
 
 
 def make_engine(url: str, *, connections: int, timeout_seconds: float) -> Engine:
-    """A pool of connections in UTC; statements, and the wait for a connection, end after `timeout_seconds`."""
+    """A pool of connections in UTC; statements, and the wait for a connection, end after `timeout_seconds`.
+
+    So does the wait for a server that says nothing any more, a little later. `without_time_limit` lifts that.
+    """
     milliseconds = int(timeout_seconds * 1000)
     engine = create_engine(
         database_url(url),
@@ -41,12 +51,48 @@ def make_engine(url: str, *, connections: int, timeout_seconds: float) -> Engine
             "application_name": "kat-metering",
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "tcp_user_timeout": milliseconds,
+            **_KEEPALIVE,
             "options": f"-c timezone=UTC -c statement_timeout={milliseconds}",
         },
     )
     event.listen(engine, "connect", _make_commits_durable)
+    _bound_answers(engine, probe=min(timeout_seconds, _PROBE_SECONDS), work=timeout_seconds + _GRACE_SECONDS)
     event.listen(engine, "begin", tell_who_acts)
     return engine
+
+
+def without_time_limit(connection: Connection) -> None:
+    """Let the statements of this transaction take as long as they take. Its connection is lent for it alone."""
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    _bound(connection.connection.driver_connection, None)
+
+
+def _bound_answers(engine: Engine, *, probe: float, work: float) -> None:
+    """Bound what connections wait for: the probe before they are lent, and the work that they are lent for."""
+
+    def connect(
+        _: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+    ) -> DBAPIConnection:
+        connection = BoundedConnection.connect(*arguments, **options)
+        connection.answer_seconds = probe
+        return connection  # type: ignore[return-value]  # SQLAlchemy's protocol is narrower than what it works with
+
+    def lend(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        _bound(connection, work)
+
+    def take_back(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
+        if connection is not None:
+            _bound(connection, probe)
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "checkout", lend)
+    event.listen(engine, "checkin", take_back)
+
+
+def _bound(connection: object, seconds: float | None) -> None:
+    # Another engine's connections, such as those of a tool that migrates, have no bound to begin with.
+    if isinstance(connection, BoundedConnection):
+        connection.answer_seconds = seconds
 
 
 def _make_commits_durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -10,6 +10,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from kat_metering.store.engine import without_time_limit
+
 _MIGRATION_LOCK = 0x6B61_7401  # "kat" and a number: advisory locks are named by integers
 
 
@@ -23,7 +25,7 @@ def _config(connection: Connection | None = None) -> Config:
 def upgrade_schema(engine: Engine) -> None:
     """Run the migrations that are missing, all in one transaction. Services that start together take turns."""
     with engine.begin() as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        without_time_limit(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         command.upgrade(_config(connection), "head")
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, text, union_all
+from sqlalchemy import Connection, Row, Select, exists, func, insert, literal_column, select, text, union_all
 
-from kat.usage_event import Mode, Segment
+from kat.usage_event import Segment
 from kat_metering.prices import UsageLine
 from kat_metering.statement_chain import BilledKey, StoredStatement
 from kat_metering.statement_lines import Credit
@@ -23,43 +24,35 @@ _STATEMENT_LOCK: Final = 0x6B61_7411
 _STATEMENTS_AT_ONCE: Final = 100
 
 
+@dataclass(frozen=True, slots=True)
+class LastStatement:
+    """The statement of a tenant's last closed month."""
+
+    statement: Statement
+    rollup_revision: int | None
+    """What the roll-up added until this revision was read for it; None where that was not kept yet."""
+
+
 def lock_statements(connection: Connection) -> None:
     """Wait for others that close or adjust; until the end of the transaction they wait for this one."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _STATEMENT_LOCK})
 
 
-def unbilled_usage(connection: Connection, tenant: str, *, before: datetime) -> list[UsageLine]:
-    """A tenant's usage before a moment less what statements have billed, by hour. One statement, one snapshot."""
-    used, billed = usage_hourly.c, statement_usage.c
-    both = union_all(
-        select(used.hour, used.model, used.mode, *(used[name] for name in Segment)).where(
-            used.tenant == tenant, used.hour < before
-        ),
-        select(billed.hour, billed.model, billed.mode, *((-billed[name]).label(name) for name in Segment)).where(
-            billed.tenant == tenant, billed.hour < before
-        ),
-    ).subquery()
-    key = (both.c.hour, both.c.model, both.c.mode)
-    sums = [func.sum(both.c[name]).label(name) for name in Segment]
-    return [
-        UsageLine(row["model"], Mode(row["mode"]), row["hour"], {name: int(row[name]) for name in Segment})
-        for row in connection.execute(select(*key, *sums).group_by(*key).order_by(*key)).mappings()
-        if any(row[name] for name in Segment)
-    ]
-
-
-def last_statement(connection: Connection, tenant: str) -> Statement | None:
+def last_statement(connection: Connection, tenant: str) -> LastStatement | None:
     """The tenant's statement of the latest month."""
-    document = connection.scalar(
-        select(statement.c.document).where(statement.c.tenant == tenant).order_by(statement.c.month.desc()).limit(1)
-    )
-    return None if document is None else Statement.model_validate_json(document)
+    row = connection.execute(
+        select(statement.c.document, statement.c.rollup_revision)
+        .where(statement.c.tenant == tenant)
+        .order_by(statement.c.month.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else LastStatement(Statement.model_validate_json(row.document), row.rollup_revision)
 
 
 def pending_credits(connection: Connection, tenant: str) -> list[Credit]:
     """Adjustments that no statement has as a line yet."""
-    taken = select(statement_adjustment.c.adjustment)
-    rows = connection.execute(select(adjustment).where(adjustment.c.tenant == tenant, adjustment.c.id.not_in(taken)))
+    taken = exists().where(statement_adjustment.c.adjustment == adjustment.c.id)
+    rows = connection.execute(select(adjustment).where(adjustment.c.tenant == tenant, ~taken))
     return [
         Credit(
             adjustment=row.id, corrects=statement_name(row.series, row.number), reason=row.reason, amount=-row.credit
@@ -78,8 +71,13 @@ def series_end(connection: Connection, series: str) -> Row[Any, Any] | None:
     ).one_or_none()
 
 
-def insert_statement(connection: Connection, closed: Statement, document: str, billed: Sequence[UsageLine]) -> None:
-    """Store a closed statement, the usage it billed, and the adjustments it has as lines."""
+def insert_statement(
+    connection: Connection, closed: Statement, document: str, billed: Sequence[UsageLine], *, rollup_revision: int
+) -> None:
+    """Store a closed statement, the usage it billed, and the adjustments it has as lines.
+
+    `rollup_revision`: of the roll-up before the usage was read.
+    """
     key = {"series": closed.series, "number": closed.number, "tenant": closed.tenant}
     connection.execute(
         insert(statement),
@@ -92,6 +90,7 @@ def insert_statement(connection: Connection, closed: Statement, document: str, b
             "previous_sha256": closed.previous_sha256,
             "sha256": sha256_of(document),
             "document": document,
+            "rollup_revision": rollup_revision,
         },
     )
     if billed:

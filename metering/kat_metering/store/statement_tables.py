@@ -41,6 +41,8 @@ statement = Table(
     Column("sha256", Text, nullable=False),
     # Canonical JSON, to the byte: the statement itself. The other columns are there to find it by.
     Column("document", Text, nullable=False),
+    # How far the roll-up had come at least when its usage was read; null where that was not kept yet.
+    Column("rollup_revision", BigInteger),
     PrimaryKeyConstraint("series", "number"),
     UniqueConstraint("tenant", "month"),
     UniqueConstraint("series", "previous_sha256"),

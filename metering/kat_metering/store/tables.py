@@ -232,7 +232,20 @@ rollup_state = Table(
     Column("as_of", DateTime(timezone=True), nullable=False),
     # Counts the passes that changed the roll-up.
     Column("revision", BigInteger, nullable=False),
+    # The revision that the last rebuild made.
+    Column("rebuilt_revision", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+late_hour = Table(
+    "late_hour",
+    metadata,
+    # An hour that a pass added usage to when its month was over already, and the revision that this pass made.
+    Column("tenant", Text, nullable=False),
+    Column("hour", DateTime(timezone=True), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "hour"),
+    Index(None, "tenant", "revision"),
 )
 
 price = Table(

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from kat.usage_event import new_event_id
 from tests.fakes.metering import ADMIN, SERVICE, bearer
 from tests.fakes.metering_calls import deliver, got, key_of_new_tenant
 from tests.fakes.usage_events import a_delivery, an_event
@@ -217,3 +218,59 @@ async def test_a_tenant_does_not_see_the_audit(client: httpx.AsyncClient) -> Non
     mine = await key_of_new_tenant(client, "acme")
     assert (await client.get("/v1/audit?tenant=acme", headers=mine)).status_code == httpx.codes.FORBIDDEN
     assert (await client.get("/v1/audit", headers=bearer("nobody"))).status_code == httpx.codes.UNAUTHORIZED
+
+
+AN_HOUR = {"source": "replica-1", "hour": "2026-11-01T10:00:00Z", "gpus": 2, "seconds": 1800, "gpu_hour_price": "2.5"}
+
+
+@pytest.mark.parametrize(
+    ("second", "put_down"),
+    [
+        ({"seconds": 3600}, []),
+        ({"seconds": 900}, [("seconds", "1800", "900")]),
+        ({"gpu_hour_price": "1"}, [("gpu_hour_price", "2.5", "1")]),
+        ({"gpus": 1}, [("gpus", "2", "1")]),
+    ],
+    ids=["grows", "shrinks", "another price", "fewer GPUs"],
+)
+async def test_a_measured_hour_is_put_down_where_it_was_corrected_and_not_where_it_grows(
+    client: httpx.AsyncClient, second: dict[str, Any], put_down: list[tuple[str, str, str]]
+) -> None:
+    await sent(client, "POST", "/v1/gpu-cost/replica-hours", [AN_HOUR])
+    await sent(client, "POST", "/v1/gpu-cost/replica-hours", [{**AN_HOUR, **second}])
+    entries = await audited(client, object="replica_hour")
+    assert [(entry["actor"], entry["action"]) for entry in entries] == [("admin token", "change")] * len(put_down)
+    found = [
+        (name, entry["before"][name], entry["after"][name])
+        for entry in entries
+        for name in ("gpus", "seconds", "gpu_hour_price")
+        if entry["before"][name] != entry["after"][name]
+    ]
+    assert found == put_down
+
+
+@pytest.mark.parametrize(
+    ("change", "action"),
+    [("UPDATE shadow_sample SET tokens_ours = 1", "change"), ("DELETE FROM shadow_sample", "delete")],
+)
+async def test_a_shadow_sample_is_put_down_where_it_was_changed_or_taken_away(
+    client: httpx.AsyncClient, engine: Engine, change: str, action: str
+) -> None:
+    sample = {
+        "id": str(new_event_id()),
+        "taken_at": "2026-11-01T10:00:00Z",
+        "model": "KAT-V1-40B",
+        "mode": "on",
+        "task": "",
+        "prompt_tokens": 10,
+        "tokens_ours": 100,
+        "tokens_baseline": 200,
+        "latency_ours_ms": 5.0,
+        "latency_baseline_ms": 9.0,
+    }
+    await sent(client, "POST", "/v1/shadow/samples", {"baseline": "deepseek-r1-0528", "samples": [sample]})
+    assert await audited(client, object="shadow_sample") == []
+    with engine.begin() as connection:
+        connection.execute(text(change))
+    [entry] = await audited(client, object="shadow_sample")
+    assert (entry["action"], entry["object_id"], entry["before"]["tokens_ours"]) == (action, sample["id"], "100")

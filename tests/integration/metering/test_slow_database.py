@@ -13,13 +13,17 @@ from sqlalchemy import URL, Engine, func, select
 
 from kat_metering.store.tables import usage_event
 from tests.fakes.metering import SERVICE
-from tests.fakes.slow_proxy import SlowProxy, slow_proxy
+from tests.fakes.slow_proxy import SlowProxy
 from tests.fakes.usage_events import a_delivery, an_event
+
+MORE_THAN_CONNECTIONS = 15
+BOUND_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 @pytest.fixture
 async def proxy(server: URL) -> AsyncIterator[SlowProxy]:
-    async with slow_proxy(server) as proxy:
+    async with SlowProxy(server) as proxy:
         yield proxy
 
 
@@ -66,3 +70,30 @@ async def test_a_delivery_whose_commit_was_not_confirmed_is_not_acknowledged_and
     again = (await send(client, body)).json()
     assert (again["new"], again["duplicate"]) == (0, 2)
     assert stored(engine) == kept
+
+
+@pytest.mark.parametrize("at", [None, b"COPY", b"COMMIT"], ids=["idle", "copy", "commit"])
+async def test_a_database_that_falls_silent_is_a_503_within_a_bound_and_nothing_is_lost(
+    proxy: SlowProxy, serve: Any, engine: Engine, at: bytes | None
+) -> None:
+    """The connections stay, and the kernel's time-outs see nothing wrong: the other end of each is well."""
+    bodies = [a_delivery(an_event()) for _ in range(MORE_THAN_CONNECTIONS)]
+    url = SecretStr(proxy.url(engine.url.database))
+    async with serve(database_url=url, database_timeout_seconds=0.5, rollup_interval_seconds=3_600) as client:
+        if at is None:
+            proxy.fall_silent()
+        else:
+            proxy.silent_at = at
+        async with asyncio.timeout(BOUND_SECONDS):
+            answers = await asyncio.gather(*(send(client, body) for body in bodies))
+        assert proxy.silent
+        refused = [answer for answer in answers if answer.status_code != httpx.codes.OK]
+        assert refused
+        assert {(each.status_code, each.headers.get("Retry-After")) for each in refused} == {(503, "1")}
+
+        proxy.speak()
+        async with asyncio.timeout(WAIT_SECONDS):
+            for body in bodies:
+                while (await send(client, body)).status_code != httpx.codes.OK:
+                    pass
+        assert stored(engine) == len(bodies)
