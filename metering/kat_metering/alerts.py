@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Engine, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kat.usage_event import new_event_id
-from kat_metering.budgets import Spending, Spent
+from kat_metering.budgets import Spending, Spent, budgets_by_state
+from kat_metering.metrics import Metrics
 from kat_metering.money import plain
 from kat_metering.settings import Settings
 from kat_metering.store.audit_tables import budget_alert, webhook
@@ -161,6 +162,7 @@ class Alerts:
         settings: Settings,
         clock: Callable[[], datetime],
         *,
+        metrics: Metrics,
         ready: Callable[[], bool],
     ) -> None:
         self._engine = engine
@@ -168,6 +170,7 @@ class Alerts:
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics
         self._ready = ready
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
@@ -198,9 +201,10 @@ class Alerts:
         """Raise what is reached, and send all that is due."""
         now = self._clock()
         with self._engine.begin() as connection:
-            raise_alerts(
-                connection, self._spending.this_month(connection, now), currency=self._settings.currency, now=now
-            )
+            spent = self._spending.this_month(connection, now)
+            raise_alerts(connection, spent, currency=self._settings.currency, now=now)
+            states = budgets_by_state(connection, spent)
+        self._metrics.looked_at_budgets(states, unpriced_tokens=spent.unpriced_tokens)
         while not self._stopping.is_set():
             # Committed before anything is sent: a transaction kept open meanwhile would hold up the roll-up.
             with self._engine.begin() as connection:

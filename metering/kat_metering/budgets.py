@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from kat.directory import Budget, BudgetState
 from kat_metering.errors import MeteringError
@@ -20,6 +21,7 @@ from kat_metering.prices import Price, PriceBook, UsageLine
 from kat_metering.rollup import read_state
 from kat_metering.savings_report import Dimension
 from kat_metering.store.price_rows import load_prices
+from kat_metering.store.tables import api_key, tenant
 from kat_metering.usage import UsageQuery, hourly_usage
 
 
@@ -48,6 +50,23 @@ class Spent:
 
     tenants: Mapping[str, Decimal]
     keys: Mapping[UUID, Decimal]
+    unpriced_tokens: int = 0
+    """They are in no cost."""
+
+
+def budgets_by_state(connection: Connection, spent: Spent) -> Counter[BudgetState]:
+    """How many monthly budgets, of tenants and of keys that are not revoked, are in which state."""
+    of_tenants = select(tenant.c.id, tenant.c.monthly_budget, tenant.c.think_off_at)
+    of_keys = select(api_key.c.id, api_key.c.monthly_budget, api_key.c.think_off_at).where(
+        api_key.c.revoked_at.is_(None)
+    )
+    spendings: tuple[Mapping[Any, Decimal], ...] = (spent.tenants, spent.keys)
+    return Counter(
+        budget_state(monthly=monthly, spent=of_each.get(owner, Decimal(0)), think_off_at=think_off_at)
+        for budgets, of_each in zip((of_tenants, of_keys), spendings, strict=True)
+        for owner, monthly, think_off_at in connection.execute(budgets)
+        if monthly is not None
+    )
 
 
 @dataclass(slots=True)
@@ -89,10 +108,12 @@ def _spent(connection: Connection, window: Window, prices: list[Price], currency
         lines[str(group.tenant), group.api_key_id].append(requests.usage)
     tenants: dict[str, Decimal] = defaultdict(Decimal)
     keys: dict[UUID, Decimal] = defaultdict(Decimal)
-    for (tenant, key), usage in lines.items():
+    unpriced_tokens = 0
+    for (of_tenant, key), usage in lines.items():
         # Exact, so that a tenant's cost is the sum of its keys'.
-        cost = book.rate(usage).cost
-        tenants[tenant] += cost
+        rated = book.rate(usage)
+        tenants[of_tenant] += rated.cost
+        unpriced_tokens += rated.unpriced_tokens
         if key is not None:
-            keys[key] += cost
-    return Spent(dict(tenants), dict(keys))
+            keys[key] += rated.cost
+    return Spent(dict(tenants), dict(keys), unpriced_tokens)

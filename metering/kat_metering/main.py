@@ -118,6 +118,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _now) -> F
                     clients.enter_context(_alert_client()),
                     settings,
                     clock,
+                    metrics=metrics,
                     ready=lambda: keeper.prepared,
                 )
                 keeper.start()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from kat.directory import BudgetState
 
 _LAG_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600, 21_600, 86_400)
 """Seconds: from the outbox's usual second to a day of outage."""
@@ -51,6 +53,18 @@ class Metrics:
             "Age of the moment up to which every acknowledged event is in the roll-up. NaN before the first pass.",
             registry=self.registry,
         ).set_function(self._rollup_lag)
+        self._unpriced_tokens = Gauge(
+            "kat_metering_unpriced_tokens",
+            "Tokens of this month that no price covers. NaN before the first look.",
+            registry=self.registry,
+        )
+        self._unpriced_tokens.set(float("nan"))
+        self._budgets = Gauge(
+            "kat_metering_budgets",
+            "Monthly budgets of tenants and keys, by state.",
+            ["state"],
+            registry=self.registry,
+        )
 
     def ingested(self, *, new: int, duplicate: int, rejected: int, lags: Sequence[float]) -> None:
         """Count one committed delivery; `lags` are seconds from the end of each request to the commit."""
@@ -62,6 +76,12 @@ class Metrics:
 
     def rolled_up(self, as_of: datetime) -> None:
         self._as_of = as_of
+
+    def looked_at_budgets(self, states: Mapping[BudgetState, int], *, unpriced_tokens: int) -> None:
+        """Tell how many budgets are in which state, and how many tokens of this month have no price."""
+        self._unpriced_tokens.set(unpriced_tokens)
+        for state in BudgetState:
+            self._budgets.labels(state).set(states.get(state, 0))
 
     def _rollup_lag(self) -> float:
         if self._as_of is None:

@@ -128,20 +128,20 @@ def _fill(client: httpx.Client, now: datetime) -> dict[str, str]:
             made = client.post(f"/v1/tenants/{tenant}/keys", json={"name": f"{project} prod", "project": project})
             keys.setdefault(tenant, made.raise_for_status().json()["key"])
     client.patch("/v1/tenants/acme", json={"monthly_budget": "0.12", "think_off_at": "0.8"}).raise_for_status()
-    client.post("/v1/shadow/samples", content=_samples(now), headers=_JSON).raise_for_status()
+    client.post("/v1/shadow/samples", content=samples(now), headers=_JSON).raise_for_status()
     month = now.replace(day=1) - timedelta(days=1)
     client.post("/v1/statements", json={"tenant": "acme", "month": f"{month:%Y-%m}"}).raise_for_status()
     return keys
 
 
-def _samples(now: datetime) -> bytes:
+def samples(now: datetime) -> bytes:
     dice = random.Random(11)
-    samples = []
+    taken = []
     for mode, ratio in (("on", 1.7), ("off", 6.5)):
         for task in ("chat", "humaneval", ""):
             for _ in range(_SAMPLES):
                 ours = dice.randrange(80, 900)
-                samples.append(
+                taken.append(
                     {
                         "id": new_event_id(),
                         "taken_at": now - timedelta(days=70),
@@ -155,7 +155,7 @@ def _samples(now: datetime) -> bytes:
                         "latency_baseline_ms": 3_000.0,
                     }
                 )
-    return orjson.dumps({"baseline": "kat-v1-200b", "samples": samples})
+    return orjson.dumps({"baseline": "kat-v1-200b", "samples": taken})
 
 
 @contextmanager

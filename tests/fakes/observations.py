@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from kat.usage_event import Mode
 from kat_operator.api import AutoscalingSpec, ReplicasSpec
@@ -56,10 +57,10 @@ def some_signals(
     )
 
 
-def an_observation(signals: Signals | None = None, *, at: float = 0.0, ready: int = 1, **seen: object) -> Observation:
+def an_observation(signals: Signals | None = None, *, at: float = 0.0, ready: int = 1, **seen: Any) -> Observation:
     """One moment; there is room for a hundred replicas."""
     observation = Observation(at=at, signals=signals, ready=ready, starting=0, ceiling=100, startup_seconds=200.0)
-    return replace(observation, **seen)  # type: ignore[arg-type] - the caller names fields of Observation
+    return replace(observation, **seen)
 
 
 class Autoscaler:
@@ -80,7 +81,7 @@ class Autoscaler:
         self.ready = ready
         self.asked: list[int] = []
 
-    def sees(self, signals: Signals | None, **seen: object) -> Decision:
+    def sees(self, signals: Signals | None, **seen: Any) -> Decision:
         """One decision, which the fleet follows at once."""
         observation = an_observation(signals, at=self.at, ready=self.ready, **seen)
         decision, self.state = decide(self.autoscaling, self.bounds, self.state, observation)
@@ -89,11 +90,11 @@ class Autoscaler:
         self.asked.append(decision.replicas)
         return decision
 
-    def sees_for(self, seconds: float, signals: Signals | None, **seen: object) -> Decision:
+    def sees_for(self, seconds: float, signals: Signals | None, **seen: Any) -> Decision:
         """As many decisions as fit; the last one."""
         return self.sees_all([signals] * round(seconds / self.autoscaling.interval_seconds), **seen)
 
-    def sees_all(self, signals: Iterable[Signals | None], **seen: object) -> Decision:
+    def sees_all(self, signals: Iterable[Signals | None], **seen: Any) -> Decision:
         decision = None
         for each in signals:
             decision = self.sees(each, **seen)

@@ -40,6 +40,7 @@ def running_prometheus(
     targets: Mapping[str, Mapping[str, str]] | None = None,
     interval: str = "1s",
     honor_labels: bool = False,
+    rules: Path | None = None,
     port: int | None = None,
 ) -> Iterator[tuple[Part, str]]:
     """Prometheus, and its URL.
@@ -49,11 +50,13 @@ def running_prometheus(
         targets: `address:port` of what it scrapes, with the labels that this gets.
         interval: Between two scrapes.
         honor_labels: Whether a target's own labels go before those given here.
+        rules: A file of rules, evaluated as often as is scraped.
         port: Where it listens; without it, a free one.
     """
     port = port_or_free(0) if port is None else port
     config = {
-        "global": {"scrape_interval": interval, "scrape_timeout": interval},
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "rule_files": [] if rules is None else [str(rules.resolve())],
         "scrape_configs": [
             {
                 "job_name": "replicas",

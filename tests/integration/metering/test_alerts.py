@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select, text
 
 from kat_metering.alerts import LEASE, Alerts, take_due, wait_after
 from kat_metering.budgets import Spending
+from kat_metering.metrics import Metrics
 from kat_metering.settings import Settings
 from kat_metering.store.audit_tables import budget_alert
 from tests.fakes.conditions import until
@@ -56,7 +57,7 @@ async def quiet(serve: Any) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def new_alerts(engine: Engine, settings: Settings, now: Now) -> Iterator[Callable[[], Alerts]]:
     with httpx.Client(timeout=5) as client:
-        yield lambda: Alerts(engine, Spending("USD"), client, settings, now, ready=lambda: True)
+        yield lambda: Alerts(engine, Spending("USD"), client, settings, now, metrics=Metrics(), ready=lambda: True)
 
 
 async def made(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
