@@ -100,6 +100,12 @@ GOALS: Final[Mapping[str, Sequence[Goal]]] = {
         Goal("ratio_copy", "the database's side against a raw `COPY`", at_least=0.7),
         Goal("ratio_grown", "events/s at 20 million rows against 1 million", at_least=0.9),
     ],
+    "operator_loop": [
+        Goal("seconds_200", "200 AutoThinkServices reconciled from nothing, s", at_most=60),
+        Goal("steady_cpu_percent", "at rest with 200 services, per cent of a core", at_most=5),
+        Goal("rss_mib", "memory with 200 services, MiB", at_most=190),
+        Goal("seconds_to_act", "from a metric's change to a scaled Deployment, slowest, s", at_most=5),
+    ],
     "outbox": [
         Goal("durable_events_per_second", "events/s that reach the disk", at_least=5_000),
         Goal("added_ms.p99", "added to a request at p99, ms", at_most=0.2),

@@ -9,7 +9,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 GROUP: Final = "autothink.dev"
@@ -23,7 +32,24 @@ SERVICE_LABEL: Final = f"{GROUP}/service"
 POOL_LABEL: Final = f"{GROUP}/pool"
 """On a pool's InferenceService and pods: the pool's name."""
 
+DEFAULT_MODEL: Final = "default"
+"""The uri of the small model that comes with the predictor."""
+DEFAULT_MODEL_NAME: Final = "smollm2-135m"
+"""What the predictor calls that model, too."""
+
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=20)]
+
+_QUANTITY: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE]-?[0-9]+)?$"
+Quantity = Annotated[
+    str,
+    # YAML reads `cpu: 4` as a number.
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern=_QUANTITY),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": _QUANTITY}),
+]
+"""A Kubernetes quantity that is not negative."""
+
+MODEL_URI: Final = r"^(default|/.*[^/]|[a-z][a-z0-9+.-]*://.*[^/])$"
 
 
 class _Spec(BaseModel):
@@ -44,9 +70,11 @@ class ModelSpec(_Spec):
     uri: Annotated[
         str,
         Field(
-            min_length=1,
-            description="Where the weights are: a KServe storageUri (hf://, oci://, pvc://, s3://…), or `default` for "
-            "the small model that comes with the predictor.",
+            pattern=MODEL_URI,
+            max_length=1_024,
+            description="Where the weights are: a KServe storageUri (hf://, oci://, pvc://, s3://…), the path of a "
+            "folder in the predictor's image, or `default` for the small model that comes with the predictor. It does "
+            "not end in a slash.",
         ),
     ]
     name: Annotated[
@@ -54,7 +82,8 @@ class ModelSpec(_Spec):
         Field(
             min_length=1,
             max_length=200,
-            description="Name under which the model is served, metered and priced. Without it: the uri's last part.",
+            description="Name under which the model is served, metered and priced. Without it: the uri's last part. The "
+            "name that results cannot change, for usage and prices are booked under it.",
         ),
     ] = None
     engine: Annotated[Engine, Field(description="What runs the model; `auto` takes vLLM where it is installed.")] = (
@@ -71,18 +100,39 @@ class ModelSpec(_Spec):
         dict[str, Any], Field(description="More of vLLM's engine arguments, as `vllm serve` names them.")
     ] = {}
     image: Annotated[
-        str | None, Field(min_length=1, description="The predictor's image. Without it: the operator's default.")
+        str | None,
+        Field(min_length=1, max_length=512, description="The predictor's image. Without it: the operator's default."),
     ] = None
+
+    @property
+    def served_name(self) -> str:
+        """Name under which the model is served, metered and priced; the `model` of its metrics."""
+        if self.name is not None:
+            return self.name
+        return DEFAULT_MODEL_NAME if self.uri == DEFAULT_MODEL else self.uri.rpartition("/")[2]
+
+    @property
+    def storage_uri(self) -> str | None:
+        """What KServe is to fetch the weights from; None where they are in the image."""
+        return self.uri if "://" in self.uri else None
 
 
 class Toleration(_Spec):
     """A taint that a pool's pods bear; as in core/v1."""
 
-    key: str | None = None
-    operator: Literal["Exists", "Equal"] = "Equal"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: NonNegativeInt | None = None
+    key: Annotated[
+        str | None,
+        Field(max_length=317, description="The taint's key. Without it, and with operator Exists: every one."),
+    ] = None
+    operator: Annotated[Literal["Exists", "Equal"], Field(description="How its value is compared.")] = "Equal"
+    value: Annotated[str | None, Field(max_length=63, description="The taint's value, with operator Equal.")] = None
+    effect: Annotated[
+        Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None,
+        Field(description="The taint's effect. Without it: every one."),
+    ] = None
+    toleration_seconds: Annotated[
+        NonNegativeInt | None, Field(description="How long a taint of effect NoExecute is borne. Without it: for ever.")
+    ] = None
 
 
 class PoolSpec(_Spec):
@@ -92,11 +142,17 @@ class PoolSpec(_Spec):
     gpus_per_replica: Annotated[
         int, Field(ge=0, le=64, description="GPUs of a replica; the tensor parallel size. 0 is a replica on CPU.")
     ]
-    gpu_resource: Annotated[str, Field(min_length=1, description="The resource that counts GPUs.")] = "nvidia.com/gpu"
-    node_selector: Annotated[dict[str, str], Field(description="Labels that the pool's nodes have.")] = {}
-    tolerations: Annotated[tuple[Toleration, ...], Field(description="Taints that the pool's nodes may have.")] = ()
-    cpu: Annotated[str, Field(description="CPU of a replica, a Kubernetes quantity.")] = "4"
-    memory: Annotated[str, Field(description="Memory of a replica, a Kubernetes quantity.")] = "32Gi"
+    gpu_resource: Annotated[str, Field(min_length=1, max_length=253, description="The resource that counts GPUs.")] = (
+        "nvidia.com/gpu"
+    )
+    node_selector: Annotated[
+        dict[str, str], Field(max_length=32, description="Labels that the pool's nodes have.")
+    ] = {}
+    tolerations: Annotated[
+        tuple[Toleration, ...], Field(max_length=32, description="Taints that the pool's nodes may have.")
+    ] = ()
+    cpu: Annotated[Quantity, Field(description="CPU of a replica, a Kubernetes quantity.")] = "4"
+    memory: Annotated[Quantity, Field(description="Memory of a replica, a Kubernetes quantity.")] = "32Gi"
     engine_arguments: Annotated[
         dict[str, Any], Field(description="Engine arguments of this pool, over those of the model.")
     ] = {}
@@ -161,14 +217,14 @@ class ModePolicySpec(_Spec):
 class SecretKeyReference(_Spec):
     """A key of a Secret in the service's namespace."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
-    key: Annotated[str, Field(min_length=1, max_length=253)]
+    name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Secret.")]
+    key: Annotated[str, Field(min_length=1, max_length=253, description="Key in the Secret.")]
 
 
 class MeteringSpec(_Spec):
     """Where usage goes and tenants come from."""
 
-    url: Annotated[str, Field(pattern=r"^https?://", description="Where metering listens.")]
+    url: Annotated[str, Field(pattern=r"^https?://[^/]", max_length=1_024, description="Where metering listens.")]
     service_token: Annotated[
         SecretKeyReference, Field(description="Secret with the token by which metering knows predictors.")
     ]
@@ -178,6 +234,9 @@ class DisruptionSpec(_Spec):
     """What maintenance may take away at once."""
 
     max_unavailable: Annotated[int, Field(ge=0, description="Replicas that an eviction may take away at once.")] = 1
+
+
+SettingValue = Annotated[str, Field(max_length=4_096)]
 
 
 class AutoThinkServiceSpec(_Spec):
@@ -201,8 +260,21 @@ class AutoThinkServiceSpec(_Spec):
         Field(description="Time that running requests get to end when a pod goes; above the longest request."),
     ] = 900
     service_account_name: Annotated[
-        str | None, Field(min_length=1, description="ServiceAccount of the pods. Without it: the namespace's default.")
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            description="ServiceAccount of the pods. Without it: the namespace's default.",
+        ),
     ] = None
+    settings: Annotated[
+        dict[str, SettingValue],
+        Field(
+            max_length=64,
+            description="More of the predictor's settings, by the name of their environment variable, such as "
+            "KAT_TRACING. Those that other fields decide are refused.",
+        ),
+    ] = {}
 
 
 class ConditionType(StrEnum):

@@ -26,7 +26,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--nodes", default=2, show_default=True, help="Nodes of 8 GPUs each that kwok plays.")
+@click.option(
+    "--nodes", default=2, show_default=True, help="Nodes of 8 H100 each that kwok plays, beside one of 8 H200."
+)
 @click.option(
     "--node",
     type=click.Choice(["fake", "real"]),
@@ -40,7 +42,9 @@ def up(nodes: int, node: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with _cluster(node) as cluster:
-            cluster.add_nodes(nodes)
+            # Labelled as NVIDIA's GPU feature discovery does, which examples/autothinkservice.yaml selects by.
+            cluster.add_nodes(nodes, kind="h100", labels={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"})
+            cluster.add_nodes(1, kind="h200", labels={"nvidia.com/gpu.product": "NVIDIA-H200"})
             _CONSOLE.print(
                 f"""
   export KUBECONFIG={cluster.kubeconfig}

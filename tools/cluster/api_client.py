@@ -48,8 +48,8 @@ class ApiClient:
         """What is no JSON: a pod's log."""
         return self._respond("GET", path, query).text
 
-    def create(self, path: str, body: Mapping[str, Any]) -> Json:
-        return self._send("POST", path, {}, body=body)
+    def create(self, path: str, body: Mapping[str, Any], **query: str) -> Json:
+        return self._send("POST", path, query, body=body)
 
     def apply(self, path: str, body: Mapping[str, Any]) -> Json:
         """Server-side apply: the object becomes what `body` says, whether it was there or not."""

@@ -159,6 +159,8 @@ def kwok(places: Places, port: int, stages: Path) -> list[str]:
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={FAKE_NODE_ANNOTATION}=fake",
         f"--cidr={FAKE_POD_RANGE}",
+        # Without leases to renew, the nodes would count as lost 50 s after their start.
+        "--node-lease-duration-seconds=40",
         f"--server-address={LOOPBACK}:{port}",
     ]
 

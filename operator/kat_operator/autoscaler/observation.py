@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 
 from kat.usage_event import Mode
 
@@ -49,11 +50,12 @@ class Signals:
 
     @property
     def in_flight(self) -> float:
-        return sum(mode.in_flight for mode in self.modes.values())
+        return fsum(mode.in_flight for mode in self.modes.values())
 
     @property
     def queued(self) -> float:
-        return sum(replica.queued for replica in self.replicas)
+        # Exactly rounded, so that the order in which replicas are told changes nothing.
+        return fsum(replica.queued for replica in self.replicas)
 
     @property
     def think_on_share(self) -> float | None:
@@ -94,7 +96,7 @@ class Wish:
     """What one law wants, and why."""
 
     law: str
-    """Of `in_flight`, `latency`, `kv_cache`, `activator`…; a metric label, so from a small set."""
+    """Of `in_flight`, `queue`, `latency`, `kv_cache`, `trend`, `surge`, `activator`; a metric label."""
     replicas: float
     """Before rounding."""
     because: str
@@ -112,4 +114,4 @@ class Decision:
     """One line for people."""
     wishes: Sequence[Wish] = field(default=())
     bounds: Sequence[str] = field(default=())
-    """What changed the largest wish: `max`, `ceiling`, `window`, `hold`…, in the order in which they did."""
+    """What changed the largest wish, in order: `hold`, `band`, `window`, `regret`, `pace`, `step`, `min`, `max`, `ceiling`."""

@@ -1,4 +1,4 @@
-"""Stand-ins for CUDA's libraries, so that torch's one wheel for Linux runs on a CPU without 4 GB of them.
+"""Stand-ins for CUDA's libraries, so that torch's one wheel for Linux runs on a CPU without gigabytes of them.
 
 torch is linked against them and will not be loaded without, though on a machine without a GPU it calls none but the
 CUDA runtime, which is small and stays. A stand-in has the name, the versions and the symbols that torch's libraries ask
@@ -59,7 +59,7 @@ def missing(libraries: Iterable[tuple[Path, str, str]], present: set[str]) -> Wa
             if not version:
                 if re.match(r"_?(cu|nv|nccl|Nv)[A-Za-z]", symbol):
                     wanted.unversioned.add(symbol)
-            elif (library := home.get(version)) in names:
+            elif (library := home.get(version, "")) in names:
                 wanted.versioned[library][version].add(symbol)
     return wanted
 

@@ -7,7 +7,7 @@
 #
 # SOURCE     the repository (/src)
 # UV         the uv command (uv)
-# CPU_ONLY   if set, CUDA's libraries stay out: 4 of 6 GB. torch still wants to find them: see cuda_stubs.py
+# CPU_ONLY   if set, CUDA's libraries stay out, which are most of the size. torch still wants to find them: see cuda_stubs.py
 # OMIT       packages of the extras that this image does without
 set -eu
 source=${SOURCE:-/src}
@@ -49,6 +49,7 @@ case $step in
 from pathlib import Path
 from kat_predictor.engines.default_model import default_model
 default_model(Path("/opt/models"), progress=print)'
+    chmod -R a+rX /opt/models
     ;;
   *)
     echo "install.sh: no such step: $step" >&2

