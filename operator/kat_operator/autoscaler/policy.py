@@ -205,7 +205,8 @@ def _without_signals(replicas: ReplicasSpec, observation: Observation) -> Decisi
 
 
 def _message(current: int, target: int, reason: Reason, top: Wish | None) -> str:
-    change = f"{current} replicas stay" if current == target else f"from {current} to {target} replicas"
+    stays = "1 replica stays" if current == 1 else f"{current} replicas stay"
+    change = stays if current == target else f"replicas go from {current} to {target}"
     if top is None:
         return f"{change}: {SAYS[reason]}"
     return f"{change}: {SAYS[reason]}; {top.law} wants {top.replicas:.2f}: {top.because}"
