@@ -246,4 +246,4 @@ def test_a_decision_tells_each_laws_wish_and_figures() -> None:
     decision = decided(an_observation(some_signals(in_flight=60, queued=10, per_second=4, kv_cache=0.5)))
     assert {wish.law for wish in decision.wishes} == {"in_flight", "queue", "kv_cache"}
     assert all(wish.because for wish in decision.wishes)
-    assert "from 1 to 3 replicas" in decision.message
+    assert "replicas go from 1 to 3" in decision.message
