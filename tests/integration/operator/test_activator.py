@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from kat_operator.activator import Wishes, activator_app
 from kat_operator.kinds import Key
 from tests.fakes.clock import Clock
+from tests.fakes.wishes import KAT, wishes_for_kat
 
-KAT = Key("llm", "kat")
 HOST = {"Host": "kat.llm.svc.cluster.local"}
 
 
@@ -27,9 +27,7 @@ def woken() -> list[Key]:
 
 @pytest.fixture
 def wishes(clock: Clock, woken: list[Key]) -> Wishes:
-    wishes = Wishes(on_wish=woken.append, monotonic=clock.monotonic)
-    wishes.expect(KAT, startup_seconds=240)
-    return wishes
+    return wishes_for_kat(clock, woken)
 
 
 @pytest.fixture

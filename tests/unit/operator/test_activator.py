@@ -7,8 +7,8 @@ import pytest
 from kat_operator.activator import Wishes, activator_endpoint_slice
 from kat_operator.kinds import Key
 from tests.fakes.clock import Clock
+from tests.fakes.wishes import KAT, wishes_for_kat
 
-KAT = Key("llm", "kat")
 SERVICE = {"metadata": {"name": "kat", "namespace": "llm", "uid": "7c1e"}}
 
 
@@ -24,9 +24,7 @@ def woken() -> list[Key]:
 
 @pytest.fixture
 def wishes(clock: Clock, woken: list[Key]) -> Wishes:
-    wishes = Wishes(on_wish=woken.append, monotonic=clock.monotonic)
-    wishes.expect(KAT, startup_seconds=240)
-    return wishes
+    return wishes_for_kat(clock, woken)
 
 
 @pytest.mark.parametrize(
