@@ -1,0 +1,1 @@
+"""The recipe that teaches a model to judge: data, labels, rewards and evaluation."""
