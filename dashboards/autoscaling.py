@@ -52,27 +52,20 @@ def autoscaling() -> Dashboard:
         )
         .with_panel(
             number(
-                "Decisions held by the pools",
-                "Share of decisions that the pools' nodes bounded: kat_operator_decision_total, CapacityLimited.",
-                Line(
-                    '(sum(rate(kat_operator_decision_total{reason="CapacityLimited"}[$__rate_interval])) or vector(0))'
-                    " / sum(rate(kat_operator_decision_total[$__rate_interval]))"
-                ),
-                unit="percentunit",
-                steps=above(0.01, 0.5),
+                "Services limited by their pools",
+                "They want more replicas than their pools' nodes can hold: kat_operator_condition, CapacityLimited.",
+                Line(_count("CapacityLimited", "True")),
+                unit="short",
+                steps=above(1, 3),
             )
         )
         .with_panel(
             number(
-                "Decisions without metrics",
-                "Share of decisions made without metrics, which hold what runs: kat_operator_decision_total, "
-                "MetricsMissing.",
-                Line(
-                    '(sum(rate(kat_operator_decision_total{reason="MetricsMissing"}[$__rate_interval])) or vector(0))'
-                    " / sum(rate(kat_operator_decision_total[$__rate_interval]))"
-                ),
-                unit="percentunit",
-                steps=above(0.01, 0.5),
+                "Services without metrics",
+                "They are held at their size, whatever the load: kat_operator_condition, MetricsAvailable.",
+                Line(_count("MetricsAvailable", "False")),
+                unit="short",
+                steps=above(1, 3),
             )
         )
         .with_panel(
@@ -101,6 +94,18 @@ def autoscaling() -> Dashboard:
                 Line(f"clamp_min({_DESIRED} - {_READY}, 0)", "{{namespace}}/{{service}}"),
                 unit="short",
                 steps=above(1, 3),
+            )
+        )
+        .with_panel(
+            graph(
+                "Services in trouble",
+                "1 while it is so, by service: fewer replicas serve than must, the pools' nodes hold no more, or there "
+                "are no metrics (kat_operator_condition). `kubectl describe ats NAME` has the reason.",
+                Line(_while("Ready", "False"), "{{namespace}}/{{service}} not ready"),
+                Line(_while("CapacityLimited", "True"), "{{namespace}}/{{service}} limited by its pools"),
+                Line(_while("MetricsAvailable", "False"), "{{namespace}}/{{service}} without metrics"),
+                unit="short",
+                wide=True,
             )
         )
         .with_row(Row("Decisions"))
@@ -183,3 +188,13 @@ def autoscaling() -> Dashboard:
             )
         )
     )
+
+
+def _while(condition: str, status: str) -> str:
+    """1 for each service whose condition has that status, 0 for the others."""
+    series = f'kat_operator_condition{{{_OF}, condition="{condition}", status="{status}"}}'
+    return f"max by (namespace, service) ({series})"
+
+
+def _count(condition: str, status: str) -> str:
+    return f"sum({_while(condition, status)})"

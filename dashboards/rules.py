@@ -94,6 +94,12 @@ def _alert(
     }
 
 
+def _is(condition: str, status: str) -> str:
+    """A condition of a service has that status, as the operator that acts tells it."""
+    series = f'kat_operator_condition{{condition="{condition}", status="{status}"}}'
+    return f"max by (namespace, service) ({series}) == 1"
+
+
 _METERING: Final = [
     _alert(
         "KatOutboxStuck",
@@ -172,20 +178,28 @@ _OPERATOR: Final = [
         description="{{ $value }} fewer than wanted serve, for 30 minutes.",
     ),
     _alert(
-        "KatCapacityLimited",
-        'sum(increase(kat_operator_decision_total{reason="CapacityLimited"}[10m])) > 0',
+        "KatServiceNotReady",
+        _is("Ready", "False"),
         wait="15m",
         severity="warning",
-        summary="The pools can schedule no more replicas",
-        description="About {{ $value | humanize }} decisions in 10 minutes wanted more than the nodes can hold.",
+        summary="{{ $labels.namespace }}/{{ $labels.service }} is not ready",
+        description="Too few replicas serve, or the operator can do nothing for it: the condition Ready says why.",
+    ),
+    _alert(
+        "KatCapacityLimited",
+        _is("CapacityLimited", "True"),
+        wait="15m",
+        severity="warning",
+        summary="The pools of {{ $labels.namespace }}/{{ $labels.service }} can schedule no more replicas",
+        description="More replicas are wanted than the nodes can hold, for 15 minutes.",
     ),
     _alert(
         "KatMetricsMissing",
-        'sum(increase(kat_operator_decision_total{reason="MetricsMissing"}[10m])) > 0',
+        _is("MetricsAvailable", "False"),
         wait="10m",
         severity="warning",
-        summary="The autoscaler has no metrics of a service, or stale ones",
-        description="About {{ $value | humanize }} decisions in 10 minutes held what runs for want of metrics.",
+        summary="The autoscaler has no metrics of {{ $labels.namespace }}/{{ $labels.service }}, or stale ones",
+        description="What runs is held, whatever the load, for 10 minutes.",
     ),
     _alert(
         "KatOperatorIdle",

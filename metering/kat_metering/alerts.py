@@ -19,12 +19,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kat.usage_event import new_event_id
 from kat_metering.budgets import Spending, Spent, budgets_by_state
+from kat_metering.errors import SealedSecretError
 from kat_metering.metrics import Metrics
 from kat_metering.money import plain
+from kat_metering.secret_seal import SecretSeal
 from kat_metering.settings import Settings
 from kat_metering.store.audit_tables import budget_alert, webhook
 from kat_metering.store.tables import NO_API_KEY, api_key, tenant
-from kat_metering.webhooks import signed_headers
+from kat_metering.webhooks import seal_again, signed_headers
 
 log = structlog.get_logger(__name__)
 
@@ -175,6 +177,8 @@ class Alerts:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
         self._failing = False
+        self._seal = SecretSeal(settings.webhook_keys)
+        self._sealed = False
 
     def start(self) -> None:
         self._thread.start()
@@ -201,9 +205,12 @@ class Alerts:
         """Raise what is reached, and send all that is due."""
         now = self._clock()
         with self._engine.begin() as connection:
+            if not self._sealed:
+                seal_again(connection, self._seal)
             spent = self._spending.this_month(connection, now)
             raise_alerts(connection, spent, currency=self._settings.currency, now=now)
             states = budgets_by_state(connection, spent)
+        self._sealed = True
         self._metrics.looked_at_budgets(states, unpriced_tokens=spent.unpriced_tokens)
         while not self._stopping.is_set():
             # Committed before anything is sent: a transaction kept open meanwhile would hold up the roll-up.
@@ -230,8 +237,9 @@ class Alerts:
     def _send(self, alert: Row[Any]) -> str | None:
         """What went wrong; None for an acknowledgement, which is any 2xx."""
         body = alert.body.encode()
-        headers = signed_headers(alert.secret, message_id=str(alert.id), body=body, at=self._clock())
         try:
+            secret = self._seal.open(alert.secret)
+            headers = signed_headers(secret, message_id=str(alert.id), body=body, at=self._clock())
             # Only the status is looked at: whatever the receiver says more is not ours to read.
             with self._client.stream(
                 "POST", alert.url, content=body, headers={"Content-Type": "application/json", **headers}
@@ -239,3 +247,5 @@ class Alerts:
                 return None if answer.is_success else f"answered {answer.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return str(error) or repr(error)
+        except SealedSecretError as error:
+            return error.detail

@@ -10,8 +10,10 @@ MeteringError
 ├── InvalidError             422  a field has a value that cannot be
 ├── StoreUnavailableError    503  the database is away; nothing was acknowledged
 ├── IdentityUnavailableError 503  the identity provider is away, and its keys were never seen
+├── SealedSecretError        (no answer)    a webhook's secret was sealed with a key that is gone; its alerts wait
 ├── RetentionError           (exit code 1)  a month could not be archived; its rows stay
-└── EmbeddedPostgresError    (exit code 1)  the server of this machine cannot be started
+├── EmbeddedPostgresError    (exit code 1)  the server of this machine cannot be started
+└── ReportSourceError        (exit code 2)  a report's Prometheus or database does not answer
 """
 
 from __future__ import annotations
@@ -76,9 +78,17 @@ class IdentityUnavailableError(MeteringError):
     status = 503
 
 
+class SealedSecretError(MeteringError):
+    """A secret cannot be read; what it was to sign is kept."""
+
+
 class RetentionError(MeteringError):
     """A month was not archived; no row was dropped."""
 
 
 class EmbeddedPostgresError(MeteringError):
     """The embedded server did not start; the message quotes its log."""
+
+
+class ReportSourceError(MeteringError):
+    """A page of the dashboards cannot be made; the message is one line, and holds no secret."""

@@ -7,11 +7,17 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _apart(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
 
 Token = Annotated[SecretStr, Field(min_length=16)]
-
+# Blanks, and so lines, part them: no bearer token can hold one, and a Secret made of a file ends with one.
+Tokens = Annotated[tuple[Token, ...], BeforeValidator(_apart), NoDecode]
 
 _Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -39,6 +45,10 @@ class Settings(StoreSettings):
     """Bearer token of administrators: tenants, keys, prices, every tenant's usage."""
     service_token: Token
     """Bearer token of predictors: ingest and directory, nothing else."""
+    further_admin_tokens: Tokens = ()
+    """Taken as `KAT_ADMIN_TOKEN` is, while that changes: the next one or the one before. Parted by blanks."""
+    further_service_tokens: Tokens = ()
+    """Taken as `KAT_SERVICE_TOKEN` is, while that changes: the next one or the one before. Parted by blanks."""
 
     metering_host: str = "127.0.0.1"
     """Address to listen on."""
@@ -59,6 +69,11 @@ class Settings(StoreSettings):
     """Seals the sessions of the console. Without one, sessions end with the process; replicas need to share one."""
     console_session_hours: Annotated[float, Field(gt=0, le=744)] = 12
     """How long somebody stays signed in to the console."""
+    webhook_keys: Annotated[
+        tuple[Annotated[SecretStr, Field(min_length=32)], ...], BeforeValidator(_apart), NoDecode
+    ] = ()
+    """Seal the secrets of webhooks in the database; parted by blanks. The first seals, all open: a new key comes first.
+    Without any, the secrets lie there as they are."""
     predictor_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] | None = None
     """Where the console's playground finds a predictor, such as `http://127.0.0.1:8080`. Without one there is none."""
 
@@ -92,6 +107,13 @@ class Settings(StoreSettings):
     """Time between two passes of the roll-up."""
 
     @model_validator(mode="after")
+    def _tokens_open_one_thing(self) -> Self:
+        # Taken for an administrator's, a predictor's token would open everything.
+        if set(self.admin_tokens) & set(self.service_tokens):
+            raise ValueError("a token is either the administrators' or the predictors'")
+        return self
+
+    @model_validator(mode="after")
     def _provider_is_told_in_full(self) -> Self:
         if (self.oidc_issuer is None) != (self.oidc_audience is None):
             raise ValueError("KAT_OIDC_ISSUER and KAT_OIDC_AUDIENCE belong together")
@@ -101,6 +123,16 @@ class Settings(StoreSettings):
             if address.scheme != "https" and address.hostname not in _LOOPBACK:
                 raise ValueError("KAT_OIDC_ISSUER must be https")
         return self
+
+    @property
+    def admin_tokens(self) -> tuple[SecretStr, ...]:
+        """Every token that is an administrator's."""
+        return (self.admin_token, *self.further_admin_tokens)
+
+    @property
+    def service_tokens(self) -> tuple[SecretStr, ...]:
+        """Every token that is a predictor's."""
+        return (self.service_token, *self.further_service_tokens)
 
     @property
     def max_event_age(self) -> timedelta:

@@ -11,13 +11,17 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from kat.usage_event import new_event_id
-from kat_metering.errors import ConflictError, FieldError, NotFoundError
+from kat_metering.errors import ConflictError, FieldError, NotFoundError, SealedSecretError
+from kat_metering.secret_seal import SecretSeal
 from kat_metering.store.audit_tables import WEBHOOK_SHOWN, webhook
 from kat_metering.tenants import require_tenant
+
+log = structlog.get_logger(__name__)
 
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the public beginning of a secret
 _SECRET_BYTES: Final = 32
@@ -76,26 +80,44 @@ def signature(secret: str, *, message_id: str, timestamp: str, body: bytes) -> s
     return base64.b64encode(digest).decode()
 
 
-def create_webhook(connection: Connection, tenant_id: str, new: NewWebhook, *, now: datetime) -> IssuedWebhook:
+def create_webhook(
+    connection: Connection, tenant_id: str, new: NewWebhook, seal: SecretSeal, *, now: datetime
+) -> IssuedWebhook:
     """Raises NotFoundError for an unknown tenant, ConflictError where the address is the tenant's already."""
     require_tenant(connection, tenant_id)
     known = select(webhook.c.id).where(webhook.c.tenant_id == tenant_id, webhook.c.url == new.url)
     if connection.execute(known).one_or_none() is not None:
         raise ConflictError("There is such a webhook already.", errors=[FieldError("url", "is taken")])
     secret = _new_secret()
-    made = insert(webhook).values(id=new_event_id(), tenant_id=tenant_id, url=new.url, secret=secret, created_at=now)
+    made = insert(webhook).values(
+        id=new_event_id(), tenant_id=tenant_id, url=new.url, secret=seal.close(secret), created_at=now
+    )
     row = connection.execute(made.returning(*WEBHOOK_SHOWN)).mappings().one()
     return IssuedWebhook(**_shown(row), secret=secret)
 
 
-def renew_secret(connection: Connection, webhook_id: UUID) -> IssuedWebhook:
+def renew_secret(connection: Connection, webhook_id: UUID, seal: SecretSeal) -> IssuedWebhook:
     """Put a fresh secret in the place of the old one, which signs nothing from now on. Raises NotFoundError."""
     secret = _new_secret()
-    changed = update(webhook).where(webhook.c.id == webhook_id).values(secret=secret).returning(*WEBHOOK_SHOWN)
-    row = connection.execute(changed).mappings().one_or_none()
+    changed = update(webhook).where(webhook.c.id == webhook_id).values(secret=seal.close(secret))
+    row = connection.execute(changed.returning(*WEBHOOK_SHOWN)).mappings().one_or_none()
     if row is None:
         raise _no_webhook(webhook_id)
     return IssuedWebhook(**_shown(row), secret=secret)
+
+
+def seal_again(connection: Connection, seal: SecretSeal) -> None:
+    """Seal by the first key what is not sealed so, and can be opened."""
+    for row in connection.execute(select(webhook.c.id, webhook.c.secret)).all():
+        try:
+            renewed = seal.renewed(row.secret)
+        except SealedSecretError as error:
+            log.warning("a webhook cannot be signed for", webhook=str(row.id), reason=error.detail)
+            continue
+        if renewed is not None:
+            # Meanwhile somebody may have renewed it.
+            same = (webhook.c.id == row.id) & (webhook.c.secret == row.secret)
+            connection.execute(update(webhook).where(same).values(secret=renewed))
 
 
 def webhooks_of(connection: Connection, tenant_id: str, *, limit: int, after: UUID | None = None) -> list[WebhookView]:

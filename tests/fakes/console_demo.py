@@ -51,6 +51,8 @@ class Demo:
     key: str
     other_key: str
     """Of tenant `borealis`."""
+    predictor_url: str = ""
+    """Empty without a predictor."""
     admin_token: str = ADMIN_TOKEN
 
 
@@ -70,7 +72,12 @@ def console_demo(database_url: str, *, predictor: bool = True) -> Iterator[Demo]
     with metering_server(settings, *demo_events(now, seed=7)) as url:
         with httpx.Client(base_url=url, headers=ADMIN, timeout=_WAIT_SECONDS) as client:
             keys = _fill(client, now)
-        demo = Demo(url, key=keys["acme"], other_key=keys["borealis"])
+        demo = Demo(
+            url,
+            key=keys["acme"],
+            other_key=keys["borealis"],
+            predictor_url=predictor_url if predictor else "",
+        )
         if not predictor:
             yield demo
             return

@@ -26,6 +26,8 @@ class TcpProxy:
         self.delay = 0.0
         self.lose_answer_to: bytes | None = None
         """The next request that holds these bytes is passed on; its answer is lost, and the connection with it."""
+        self.swallow_answer_to: bytes | None = None
+        """The next request that holds these bytes is passed on; no answer is on this connection any more. It stays."""
         self.silent_at: bytes | None = None
         """With the next request that holds these bytes the proxy falls silent."""
         self.silent_after: int | None = None
@@ -41,6 +43,12 @@ class TcpProxy:
 
     def speak(self) -> None:
         """Pass on again, what came meanwhile first."""
+        self._passing.set()
+
+    def deafen(self) -> None:
+        """What is connected passes nothing on any more, and stays: a dead connection. New ones are served."""
+        self._passing.clear()
+        self._passing = asyncio.Event()
         self._passing.set()
 
     async def cut(self) -> None:
@@ -73,26 +81,36 @@ class TcpProxy:
             # As a proxy in front of a server that is gone: connected, and closed at once.
             writer.close()
             return
-        lost = asyncio.Event()
+        lost, swallowed, passing = asyncio.Event(), asyncio.Event(), self._passing
         directions = [
-            asyncio.create_task(self._pass_requests(reader, server_writer, lost)),
-            asyncio.create_task(self._pass_answers(server_reader, writer, lost)),
+            asyncio.create_task(self._pass_requests(reader, server_writer, lost, swallowed, passing)),
+            asyncio.create_task(self._pass_answers(server_reader, writer, lost, swallowed, passing)),
         ]
         try:
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # All at once: a `cut` that comes while this waits leaves nothing open.
+            for end in (writer, server_writer):
+                end.close()
             for task in directions:
                 task.cancel()
             await asyncio.gather(*directions, return_exceptions=True)
             for end in (writer, server_writer):
-                end.close()
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
 
     async def _pass_requests(
-        self, client: asyncio.StreamReader, server: asyncio.StreamWriter, lost: asyncio.Event
+        self,
+        client: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
+        lost: asyncio.Event,
+        swallowed: asyncio.Event,
+        passing: asyncio.Event,
     ) -> None:
         while piece := await client.read(_PIECE):
+            if self.swallow_answer_to is not None and self.swallow_answer_to in piece:
+                self.swallow_answer_to = None
+                swallowed.set()
             if self.lose_answer_to is not None and self.lose_answer_to in piece:
                 self.lose_answer_to = None
                 lost.set()
@@ -104,17 +122,24 @@ class TcpProxy:
                 if self.silent_after < 0:
                     self.silent_after = None
                     self.fall_silent()
-            await self._passing.wait()
+            await passing.wait()
             server.write(piece)
             await server.drain()
 
     async def _pass_answers(
-        self, server: asyncio.StreamReader, client: asyncio.StreamWriter, lost: asyncio.Event
+        self,
+        server: asyncio.StreamReader,
+        client: asyncio.StreamWriter,
+        lost: asyncio.Event,
+        swallowed: asyncio.Event,
+        passing: asyncio.Event,
     ) -> None:
         while piece := await server.read(_PIECE):
             if lost.is_set():
                 return
+            if swallowed.is_set():
+                continue
             await asyncio.sleep(self.delay)
-            await self._passing.wait()
+            await passing.wait()
             client.write(piece)
             await client.drain()

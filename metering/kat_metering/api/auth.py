@@ -10,7 +10,7 @@ A route takes one of `Admin`, `Service` or `Reader` as a parameter:
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
 from sqlalchemy import Engine, select
 
 from kat.directory import KEY_PREFIX, hash_api_key
@@ -65,9 +66,10 @@ def _bearer(request: Request) -> str:
     return token
 
 
-def _same(given: str, expected: str) -> bool:
-    # Hashes of equal length: the time of the comparison tells nothing of the token, not even its length.
-    return hmac.compare_digest(hash_api_key(given), hash_api_key(expected))
+def _is_any(given: str, expected: Iterable[SecretStr]) -> bool:
+    # Hashes of equal length, and all of them: the time tells nothing of the tokens, not even which of them it is.
+    sha256 = hash_api_key(given)
+    return any([hmac.compare_digest(sha256, hash_api_key(each.get_secret_value())) for each in expected])  # noqa: C419 - a generator would stop at the first that fits
 
 
 def _tenant_of(engine: Engine, key: str, now: datetime) -> str | None:
@@ -94,8 +96,8 @@ async def identify(request: Request, services: Services) -> Identity:
     Raises UnauthenticatedError, ForbiddenError for a person without a role, IdentityUnavailableError.
     """
     token = _bearer(request)
-    is_admin = _same(token, services.settings.admin_token.get_secret_value())
-    is_service = _same(token, services.settings.service_token.get_secret_value())
+    is_admin = _is_any(token, services.settings.admin_tokens)
+    is_service = _is_any(token, services.settings.service_tokens)
     if is_admin:
         acts_as_administrator("admin token")
         return Identity(Role.ADMIN)

@@ -13,7 +13,8 @@ from kat_metering.alert_report import AlertPage, alert_page
 from kat_metering.api.auth import Admin
 from kat_metering.api.document import CONFLICT
 from kat_metering.api.pages import AFTER, DEFAULT_LIMIT, Limit, cut
-from kat_metering.api.services import WithServices
+from kat_metering.api.services import Services, WithServices
+from kat_metering.secret_seal import SecretSeal
 from kat_metering.store.engine import reading
 from kat_metering.webhooks import (
     IssuedWebhook,
@@ -40,7 +41,7 @@ class Webhooks(BaseModel):
 def create(_: Admin, services: WithServices, tenant_id: Name, new: NewWebhook) -> IssuedWebhook:
     """Tell this address when 50, 80 and 100 % of the tenant's budgets are spent. The secret is in this answer alone."""
     with services.engine.begin() as connection:
-        return create_webhook(connection, tenant_id, new, now=services.clock())
+        return create_webhook(connection, tenant_id, new, _seal(services), now=services.clock())
 
 
 @router.get("/v1/tenants/{tenant_id}/webhooks")
@@ -77,7 +78,7 @@ def list_alerts(
 def renew(_: Admin, services: WithServices, webhook_id: UUID) -> IssuedWebhook:
     """Sign with a fresh secret from now on. It is in this answer and nowhere else."""
     with services.engine.begin() as connection:
-        return renew_secret(connection, webhook_id)
+        return renew_secret(connection, webhook_id, _seal(services))
 
 
 @router.delete("/v1/webhooks/{webhook_id}", status_code=204)
@@ -85,3 +86,7 @@ def remove(_: Admin, services: WithServices, webhook_id: UUID) -> None:
     """Tell this address nothing more, not even what waits to be sent."""
     with services.engine.begin() as connection:
         delete_webhook(connection, webhook_id)
+
+
+def _seal(services: Services) -> SecretSeal:
+    return SecretSeal(services.settings.webhook_keys)

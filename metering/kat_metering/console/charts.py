@@ -1,12 +1,7 @@
-"""Charts as SVG within the page, drawn by pygal and coloured by the console's own style sheet.
-
-Drawn on the server: no script runs for them. What pygal would bring along (styles, scripts) is left out, since pages
-allow neither inline; dark mode and print then colour charts as they colour everything else.
-"""
+"""The console's charts: SVG within the page, drawn by pygal and coloured by the console's own style sheet."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,12 +10,8 @@ from xml.etree import ElementTree as ET
 import pygal
 from markupsafe import Markup
 
-# For map plugins, which no chart of ours is, pygal puts a finder of a kind that Python warns of at every later import.
-sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
+from kat_metering.plain_svg import plain_svg, series_in
 
-_SVG: Final = "{http://www.w3.org/2000/svg}"
-_KEPT: Final = {"g", "rect", "path", "text", "circle", "line"}
-"""The elements that draw. Left out: comments, styles, scripts, and texts for them."""
 _HEIGHT: Final = 240
 HALF_WIDTH: Final = 540
 FULL_WIDTH: Final = 1_120
@@ -85,31 +76,15 @@ def stacked_bars(
     # Names are other people's text: they go into the finished drawing, as text.
     for place, each in enumerate(series):
         chart.add(str(place), list(each.values))
-    # Parsed anew, because the tree itself is of one library or of another, by what is installed.
-    root = ET.fromstring(chart.render())  # noqa: S314 - drawn a line above
-    _dress(root, labels, series, write, description)
+    root = plain_svg(chart, description)
+    for place, groups in series_in(root).items():
+        for group in groups:
+            _dress(group, labels, series[place], write)
     return Chart(title, Markup(ET.tostring(root, encoding="unicode")), series)  # noqa: S704 - a tree, serialised by ET
 
 
-def _dress(
-    root: ET.Element, labels: Sequence[str], series: Sequence[Series], write: Callable[[float], str], description: str
-) -> None:
-    for parent in list(root.iter()):
-        parent.tag = parent.tag.removeprefix(_SVG)
-        for child in list(parent):
-            if child.tag.removeprefix(_SVG) not in _KEPT:
-                parent.remove(child)
-        parent.attrib.pop("style", None)
-    root.set("role", "img")
-    root.set("aria-label", description)
-    root.attrib.pop("id", None)
-    for group in root.iter():
-        classes = group.get("class", "").split()
-        if "series" not in classes:
-            continue
-        place = next(int(name.removeprefix("serie-")) for name in classes if name.startswith("serie-"))
-        each = series[place]
-        group.set("class", f"series kind-{each.kind}")
-        bars = [bar for bar in group.iter() if bar.get("class", "").split()[:1] == ["bar"]]
-        for bar, label, value in zip(bars, labels, each.values, strict=False):
-            ET.SubElement(bar, "title").text = f"{label} · {each.name}: {write(value)}"
+def _dress(group: ET.Element, labels: Sequence[str], series: Series, write: Callable[[float], str]) -> None:
+    group.set("class", f"series kind-{series.kind}")
+    bars = [bar for bar in group.iter() if bar.get("class", "").split()[:1] == ["bar"]]
+    for bar, label, value in zip(bars, labels, series.values, strict=False):
+        ET.SubElement(bar, "title").text = f"{label} · {series.name}: {write(value)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url, text
@@ -20,7 +21,7 @@ _PROBE_SECONDS: Final = 5
 """Before it is used, a connection must answer to nothing within this time."""
 _GRACE_SECONDS: Final = 2
 """What an answer may take beyond the server's own time-out before its silence is taken for its end."""
-# A host that is gone is noticed within half a minute, also by who waits for a statement without a time limit.
+# A host that is gone is noticed within half a minute.
 _KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 
 
@@ -37,7 +38,7 @@ def database_url(url: str) -> URL:
 def make_engine(url: str, *, connections: int, timeout_seconds: float) -> Engine:
     """A pool of connections in UTC; statements, and the wait for a connection, end after `timeout_seconds`.
 
-    So does the wait for a server that says nothing any more, a little later. `without_time_limit` lifts that.
+    So does the wait for a server that says nothing any more, a little later. `without_time_limit` lifts the first.
     """
     milliseconds = int(timeout_seconds * 1000)
     engine = create_engine(
@@ -62,19 +63,30 @@ def make_engine(url: str, *, connections: int, timeout_seconds: float) -> Engine
 
 
 def without_time_limit(connection: Connection) -> None:
-    """Let the statements of this transaction take as long as they take. Its connection is lent for it alone."""
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
-    _bound(connection.connection.driver_connection, None)
+    """Let the statements of this transaction take as long as the server works on them.
+
+    Its connection is lent for it alone. Raises sqlalchemy.exc.OperationalError later, where the server falls silent.
+    """
+    # Asked for in the transaction: behind a pooler, the process that a connection began with may serve another by now.
+    process = connection.execute(text("SELECT pg_backend_pid() FROM set_config('statement_timeout', '0', true)"))
+    lent = connection.connection.driver_connection
+    if isinstance(lent, BoundedConnection):
+        lent.at_work = process.scalar_one()
 
 
 def _bound_answers(engine: Engine, *, probe: float, work: float) -> None:
     """Bound what connections wait for: the probe before they are lent, and the work that they are lent for."""
 
+    def open_one(arguments: list[Any], options: dict[str, Any]) -> BoundedConnection:
+        connection = BoundedConnection.connect(*arguments, **options)
+        connection.answer_seconds = probe
+        return connection
+
     def connect(
         _: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
     ) -> DBAPIConnection:
-        connection = BoundedConnection.connect(*arguments, **options)
-        connection.answer_seconds = probe
+        connection = open_one(arguments, options)
+        connection.open_another = partial(open_one, arguments, options)
         return connection  # type: ignore[return-value]  # SQLAlchemy's protocol is narrower than what it works with
 
     def lend(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
@@ -89,10 +101,11 @@ def _bound_answers(engine: Engine, *, probe: float, work: float) -> None:
     event.listen(engine, "checkin", take_back)
 
 
-def _bound(connection: object, seconds: float | None) -> None:
+def _bound(connection: object, seconds: float) -> None:
     # Another engine's connections, such as those of a tool that migrates, have no bound to begin with.
     if isinstance(connection, BoundedConnection):
         connection.answer_seconds = seconds
+        connection.at_work = None
 
 
 def _make_commits_durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

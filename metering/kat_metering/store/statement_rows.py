@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, literal_column, select, text, union_all
+from sqlalchemy import CTE, Connection, Row, Select, exists, func, insert, literal_column, select, text, union_all
 
 from kat.usage_event import Segment
 from kat_metering.prices import UsageLine
@@ -18,7 +18,7 @@ from kat_metering.statement_chain import BilledKey, StoredStatement
 from kat_metering.statement_lines import Credit
 from kat_metering.statements import Statement, sha256_of, statement_name
 from kat_metering.store.statement_tables import adjustment, statement, statement_adjustment, statement_usage
-from kat_metering.store.tables import usage_hourly
+from kat_metering.store.tables import usage_daily
 
 _STATEMENT_LOCK: Final = 0x6B61_7411
 _STATEMENTS_AT_ONCE: Final = 100
@@ -150,17 +150,31 @@ def tenants_due(
 ) -> list[str]:
     """Tenants without a statement of the month or a later one that used anything, or have an adjustment, before it ends.
 
-    By name, those after a given one.
+    By name, those after a given one. `before` is the start of a day. What is read grows with the tenants, not with
+    their history.
     """
     stated = select(statement.c.tenant).where(statement.c.month >= month)
+    known = _tenants_with_usage(after)
+    used = exists().where(usage_daily.c.tenant == known.c.tenant, usage_daily.c.day < before)
     owed = union_all(
-        select(usage_hourly.c.tenant).where(usage_hourly.c.hour < before),
+        select(known.c.tenant).where(used),
         select(adjustment.c.tenant).where(adjustment.c.id.not_in(select(statement_adjustment.c.adjustment))),
     ).subquery()
     query = select(owed.c.tenant).distinct().where(owed.c.tenant.not_in(stated)).order_by(owed.c.tenant).limit(limit)
     if after is not None:
         query = query.where(owed.c.tenant > after)
     return list(connection.execute(query).scalars())
+
+
+def _tenants_with_usage(after: str | None) -> CTE:
+    # From one to the next in the index: Postgres finds distinct values only by reading every row.
+    tenant = usage_daily.c.tenant
+    first = select(func.min(tenant).label("tenant"))
+    if after is not None:
+        first = first.where(tenant > after)
+    known = first.cte("known", recursive=True)
+    following = select(func.min(tenant)).where(tenant > known.c.tenant).scalar_subquery()
+    return known.union_all(select(following).where(known.c.tenant.is_not(None)))
 
 
 def stored_statements(connection: Connection) -> Iterator[StoredStatement]:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,12 @@ def _database(server: URL, template: str) -> Iterator[str]:
     _server_statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.set(database=name).render_as_string(hide_password=False)
     _server_statement(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def a_database(server: URL, template: str) -> Callable[[], AbstractContextManager[str]]:
+    """`with a_database() as url`: a migrated, empty database, for fixtures that many tests share."""
+    return partial(_database, server, template)
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine, select, text
 
 from kat_metering.alerts import LEASE, Alerts, take_due, wait_after
 from kat_metering.budgets import Spending
 from kat_metering.metrics import Metrics
 from kat_metering.settings import Settings
-from kat_metering.store.audit_tables import budget_alert
+from kat_metering.store.audit_tables import budget_alert, webhook
 from tests.fakes.conditions import until
 from tests.fakes.metering import ADMIN
 from tests.fakes.metering_calls import deliver
@@ -24,6 +25,8 @@ from tests.fakes.webhook_receiver import Delivery, Receiver, receiving
 
 TENTH = {"think": 1_000_000}
 """Tokens that cost 0.10 USD."""
+KEYS = (SecretStr("a-key-for-secrets-that-comes-first"), SecretStr("a-key-for-secrets-that-was-before"))
+AlertsWith = Callable[[tuple[SecretStr, ...]], Alerts]
 
 
 class Now:
@@ -55,9 +58,20 @@ async def quiet(serve: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def new_alerts(engine: Engine, settings: Settings, now: Now) -> Iterator[Callable[[], Alerts]]:
+def alerts_with(engine: Engine, settings: Settings, now: Now) -> Iterator[AlertsWith]:
+    """Alerts of a service that has these keys for secrets."""
     with httpx.Client(timeout=5) as client:
-        yield lambda: Alerts(engine, Spending("USD"), client, settings, now, metrics=Metrics(), ready=lambda: True)
+
+        def alerts(keys: tuple[SecretStr, ...]) -> Alerts:
+            changed = settings.model_copy(update={"webhook_keys": keys})
+            return Alerts(engine, Spending("USD"), client, changed, now, metrics=Metrics(), ready=lambda: True)
+
+        yield alerts
+
+
+@pytest.fixture
+def new_alerts(alerts_with: AlertsWith) -> Callable[[], Alerts]:
+    return lambda: alerts_with(())
 
 
 async def made(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
@@ -300,3 +314,54 @@ async def test_the_service_tells_by_itself(serve: Any, receiver: Receiver) -> No
         receiver.answers = [503]
         await hooked(client, receiver.url, budget="0")
         await until(lambda: len({delivery.id for delivery in receiver.deliveries}) == 3)
+
+
+async def test_a_secret_lies_sealed_in_the_database_and_signs_all_the_same(
+    serve: Any, engine: Engine, catch_up: Callable[[], object], receiver: Receiver, alerts_with: AlertsWith
+) -> None:
+    async with serve(alert_interval_seconds=3_600, webhook_keys=KEYS[:1]) as client:
+        secret = await hooked(client, receiver.url, budget="0.2")
+        await deliver(client, an_event(tokens=TENTH))
+    catch_up()
+    alerts_with(KEYS[:1]).look()
+    (delivery,) = receiver.deliveries
+    assert delivery.is_signed_with(secret)
+    assert secret.removeprefix("whsec_") not in kept(engine)
+
+
+@pytest.mark.parametrize("before", [(), KEYS[1:]], ids=["never sealed", "sealed by the key before"])
+async def test_secrets_are_sealed_again_by_the_first_key_and_sign_without_the_others(
+    serve: Any,
+    engine: Engine,
+    catch_up: Callable[[], object],
+    receiver: Receiver,
+    alerts_with: AlertsWith,
+    before: tuple[SecretStr, ...],
+) -> None:
+    async with serve(alert_interval_seconds=3_600, webhook_keys=before) as client:
+        secret = await hooked(client, receiver.url, budget="0.2")
+        alerts_with(KEYS).look()
+        await deliver(client, an_event(tokens=TENTH))
+    catch_up()
+    alerts_with(KEYS[:1]).look()
+    (delivery,) = receiver.deliveries
+    assert delivery.is_signed_with(secret)
+
+
+async def test_an_alert_whose_secret_no_key_opens_waits_and_says_so(
+    serve: Any, catch_up: Callable[[], object], receiver: Receiver, alerts_with: AlertsWith
+) -> None:
+    async with serve(alert_interval_seconds=3_600, webhook_keys=KEYS[1:]) as client:
+        await hooked(client, receiver.url, budget="0.2")
+        await deliver(client, an_event(tokens=TENTH))
+        catch_up()
+        alerts_with(KEYS[:1]).look()
+        (alert,) = (await client.get("/v1/tenants/acme/alerts", headers=ADMIN)).json()["alerts"]
+    assert receiver.deliveries == []
+    assert "KAT_WEBHOOK_KEYS" in alert["last_error"]
+
+
+def kept(engine: Engine) -> str:
+    """What the database keeps of the one secret."""
+    with engine.connect() as connection:
+        return str(connection.execute(select(webhook.c.secret)).scalar_one())

@@ -35,9 +35,25 @@ def test_secrets_are_not_told(environment: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "told", ["the-next-service-token the-last-service-token", "the-next-service-token\nthe-last-service-token\n"]
+)
+def test_further_tokens_are_parted_by_blanks(environment: pytest.MonkeyPatch, told: str) -> None:
+    environment.setenv("KAT_FURTHER_SERVICE_TOKENS", told)
+    tokens = [token.get_secret_value() for token in Settings().service_tokens]
+    assert tokens == [TOKENS["KAT_SERVICE_TOKEN"], "the-next-service-token", "the-last-service-token"]
+
+
+def test_no_token_is_both_the_administrators_and_the_predictors(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("KAT_FURTHER_ADMIN_TOKENS", TOKENS["KAT_SERVICE_TOKEN"])
+    with pytest.raises(ValidationError, match="either the administrators' or the predictors'"):
+        Settings()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("KAT_ADMIN_TOKEN", "short"),
+        ("KAT_FURTHER_SERVICE_TOKENS", "a-service-token-of-some-length-too short"),
         ("KAT_METERING_PORT", "70000"),
         ("KAT_CURRENCY", "dollars"),
         ("KAT_ROLLUP_INTERVAL_SECONDS", "0"),
