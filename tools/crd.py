@@ -31,6 +31,25 @@ PodMonitor and a PodDisruptionBudget, and decides how many replicas there are. `
 `replicas.min`.
 """
 
+GROWING: Final = """\
+## Pools that a cluster autoscaler grows
+
+A replica is asked for only where a node has room for it, so that no pod waits for GPUs that nobody has; the condition
+`CapacityLimited` says when more are wanted. A cluster autoscaler adds nodes only for pods that wait, so it never adds
+any for such a pool. With `growsTo` the pool asks for up to so many replicas, whether its nodes have room or not: their
+pods wait, the cluster autoscaler adds nodes for them, and takes the nodes away once the replicas have gone.
+
+- `growsTo` counts replicas, those that run included: the most nodes of the autoscaler's node group, times the replicas
+  that one node holds. Services that share a node group share its nodes, too: divide them.
+- Put a pool that grows behind those whose nodes are there anyway: pools are filled in order, and its replicas count as
+  coming while they wait. Where the cloud has no nodes left, they wait, and no later pool takes their place.
+- Set `autoscaling.startupSeconds` to the time from a pod to a ready replica with a node that has to come first, until
+  it has been measured. After twice that, `Progressing` is False with `ReplicaStuck` and the scheduler's own words.
+- A rollout takes such a node for the replica that it adds, too, and gives it back.
+- Where the node group may go to zero, its template must tell the cluster autoscaler the labels and the GPUs that
+  `nodeSelector` and `gpuResource` ask for.
+"""
+
 
 def manifest() -> str:
     return MANIFEST_HEAD + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120)
@@ -51,6 +70,7 @@ def page() -> str:
             "|---|---|---|---|",
             *_rows(schema["spec"], "", frozenset(schema["spec"].get("required", ()))),
             "",
+            GROWING,
             "## What is refused",
             "",
             "Beyond types and bounds, the API server refuses with these messages:",

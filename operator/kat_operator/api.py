@@ -153,6 +153,15 @@ class PoolSpec(_Spec):
     ] = ()
     cpu: Annotated[Quantity, Field(description="CPU of a replica, a Kubernetes quantity.")] = "4"
     memory: Annotated[Quantity, Field(description="Memory of a replica, a Kubernetes quantity.")] = "32Gi"
+    grows_to: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000,
+            description="Replicas that the pool may have though its nodes hold fewer, where a cluster autoscaler adds "
+            "nodes for pods that wait. Without it: as many as its nodes hold, and no pod waits for a node.",
+        ),
+    ] = None
     engine_arguments: Annotated[
         dict[str, Any], Field(description="Engine arguments of this pool, over those of the model.")
     ] = {}
@@ -197,6 +206,14 @@ class AutoscalingSpec(_Spec):
     idle_to_zero_seconds: Annotated[
         PositiveFloat, Field(description="With replicas.min 0: time without a request until the last replica goes.")
     ] = 900.0
+    surge_memory_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=86_400,
+            description="How long the rises of the demand are remembered and room is kept for the next one; 0 keeps none.",
+        ),
+    ] = 7_200.0
     startup_seconds: Annotated[
         PositiveFloat, Field(description="From a new pod to a ready one, until it has been measured.")
     ] = 240.0

@@ -13,7 +13,7 @@ import structlog
 
 from kat_operator.connection import Connection
 from kat_operator.errors import ApiServerError, Expired, NotFound, Unreachable
-from kat_operator.kinds import Key, Kind, key_of
+from kat_operator.kinds import COMES_WITH, Key, Kind, key_of
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,10 @@ Changed = Callable[[Body | None, Body | None], None]
 _PAGE: Final = 500
 _WATCH_SECONDS: Final = 240
 """The server ends a watch after so long; with the client's own limit on silence, no dead connection lasts longer."""
-_IDLE_SECONDS: Final = 90.0
+IDLE_SECONDS: Final = 90.0
 """Bookmarks come about once a minute, so a longer silence is a dead connection."""
 _BACKOFF_SECONDS: Final = (0.25, 30.0)
-_MISSING_SECONDS: Final = 20.0
+_MISSING_SECONDS: Final = 10.0
 """Time between two looks for a kind that is not installed."""
 
 
@@ -51,6 +51,7 @@ class Cache:
         trim: Trim = without_managed_fields,
         index: Index = lambda _body: None,
         on_change: Changed = lambda _old, _new: None,
+        idle_seconds: float = IDLE_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.kind = kind
@@ -64,6 +65,7 @@ class Cache:
         self._trim = trim
         self._index = index
         self._changed = on_change
+        self._idle_seconds = idle_seconds
         self._jitter = jitter
         self._objects: dict[Key, Body] = {}
         self._indexed: defaultdict[Key, dict[Key, Body]] = defaultdict(dict)
@@ -136,6 +138,8 @@ class Cache:
         for key in [key for key in self._objects if key not in seen and namespace in {"", key.namespace}]:
             self._drop(key)
         self.lists += 1
+        if not self.installed:
+            log.info("kind is installed by now", kind=self.kind.plural, group=self.kind.group)
         self.installed = True
         self._is_listed(namespace)
         version: str = page["metadata"]["resourceVersion"]
@@ -144,7 +148,7 @@ class Cache:
     async def _watch(self, connection: Connection, namespace: str, version: str) -> str:
         events = connection.watch(
             self.kind.path(namespace),
-            idle_seconds=_IDLE_SECONDS,
+            idle_seconds=self._idle_seconds,
             resourceVersion=version,
             allowWatchBookmarks="true",
             timeoutSeconds=int(_WATCH_SECONDS * (0.75 + self._jitter() / 2)),
@@ -191,7 +195,8 @@ class Cache:
 
     def _missing(self, namespace: str) -> None:
         if self.installed:
-            log.warning("kind is not installed", kind=self.kind.plural, group=self.kind.group)
+            comes_with = COMES_WITH.get(self.kind, "Kubernetes")
+            log.warning("kind is not installed", kind=self.kind.plural, group=self.kind.group, comes_with=comes_with)
         self.installed = False
         for key in list(self._objects):
             self._drop(key)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -63,31 +64,48 @@ def as_tables(answer: Mapping[str, Any]) -> RenderableType:
         head += f", {answer['thinkOnShare']} think-on"
     if answer["startupSeconds"] is not None:
         head += f", {answer['startupSeconds']:.0f} s to start"
-    parts: list[RenderableType] = [Text(head, style="bold")]
-    parts += [
-        Text(f"pool {pool['name']}: {pool['replicas']} asked, {pool['ready']} ready, room for {pool['ceiling']}")
+    pools = [
+        (f"pool {pool['name']}", f"{pool['replicas']} asked, {pool['ready']} ready, room for {pool['ceiling']}")
         for pool in answer["pools"]
     ]
-    parts += [
-        Text(f"{condition['type']} {condition['status']} ({condition['reason']}): {condition['message']}")
+    conditions = [
+        (f"{condition['type']} {condition['status']}", f"{condition['reason']}: {condition['message']}")
         for condition in answer["conditions"]
     ]
+    parts: list[RenderableType] = [Text(head, style="bold"), _labelled([*pools, *conditions])]
     decision = answer["decision"]
     if decision is None:
         parts.append(Text("Nothing has been decided yet."))
     else:
         if decision["wishes"]:
             parts.append(_wishes("Last decision", decision["wishes"]))
-        parts += [Text(f"bounded by {bound['name']}: {bound['means']}") for bound in decision["bounds"]]
-        parts.append(Text(f"{decision['reason']} since {decision['since']}: {decision['message']}", style="bold"))
+        bounds = [(f"bounded by {bound['name']}", bound["means"]) for bound in decision["bounds"]]
+        made = (decision["reason"], f"{decision['message']} (since {decision['since']})")
+        parts.append(_labelled([*bounds, made]))
     if "now" in answer:
         parts += [_signals(answer["now"]["signals"]), _wishes("Now, without memory", answer["now"]["wishes"])]
     return Group(*parts)
 
 
+def _labelled(rows: Sequence[tuple[str, str]]) -> RenderableType:
+    """Texts beside their labels, so that one which takes several lines of a narrow terminal stays in its column."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column()
+    for label, text in rows:
+        grid.add_row(Text(label), Text(text))
+    return grid
+
+
+def _table(title: str) -> Table:
+    # Without frames: each of their columns would cost the texts three.
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+
+
 def _wishes(title: str, wishes: Sequence[Mapping[str, Any]]) -> RenderableType:
-    table = Table("law", title=title, title_justify="left")
-    table.add_column("replicas", justify="right")
+    table = _table(title)
+    table.add_column("law", no_wrap=True)
+    table.add_column("replicas", justify="right", no_wrap=True)
     table.add_column("because")
     largest = max((wish["replicas"] for wish in wishes), default=None)
     for wish in wishes:
@@ -97,18 +115,20 @@ def _wishes(title: str, wishes: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _signals(signals: Mapping[str, Any]) -> RenderableType:
-    table = Table("mode", title="Signals", title_justify="left")
-    for column in ("arrivals/s", "in flight", "tokens", "seconds", "first answer p95"):
-        table.add_column(column, justify="right")
-    for mode, of_mode in signals["modes"].items():
-        figures = (
-            of_mode["arrivalsPerSecond"],
-            of_mode["inFlight"],
-            of_mode["tokensPerRequest"],
-            of_mode["secondsPerRequest"],
-            of_mode["timeToFirstAnswerTokenSeconds"],
-        )
-        table.add_row(mode, *("" if figure is None else f"{figure:,.2f}" for figure in figures))
+    table = _table("Signals")
+    table.add_column("", no_wrap=True)
+    modes = signals["modes"]
+    for mode in modes:
+        table.add_column(f"think-{mode}", justify="right", no_wrap=True)
+    for name, key in (
+        ("arrivals/s", "arrivalsPerSecond"),
+        ("in flight", "inFlight"),
+        ("tokens a request", "tokensPerRequest"),
+        ("seconds a request", "secondsPerRequest"),
+        ("first answer p95", "timeToFirstAnswerTokenSeconds"),
+    ):
+        figures = [of_mode[key] for of_mode in modes.values()]
+        table.add_row(name, *("" if figure is None else f"{figure:,.2f}" for figure in figures))
     kv = [replica["kvCacheUsage"] for replica in signals["replicas"]]
     full = f", KV caches {sum(kv) / len(kv):.0%} full" if kv else ""
     return Group(

@@ -12,10 +12,11 @@ import orjson
 from rich.console import Console
 
 from kat_operator.api import AutoscalingSpec, ObjectivesSpec
+from kat_operator.simulation.foresight import with_foresight
 from kat_operator.simulation.hardware import BadBenchmark, Hardware, calibrated
 from kat_operator.simulation.plot import write_svg
 from kat_operator.simulation.report import NoSection, as_json, as_markdown, as_table, write_section
-from kat_operator.simulation.run import LAWS, Run, Setting, simulate_law, static_peak, with_room
+from kat_operator.simulation.run import LAWS, PEAK_SECONDS, Run, Setting, simulate_law, static_fleet, with_room
 from kat_operator.simulation.synthetic import SHAPES, make_trace
 from kat_operator.simulation.trace import THINK_ON_SHARE, BadTrace, Trace, read_trace
 
@@ -97,6 +98,13 @@ _OBJECTIVES: Final = ObjectivesSpec()
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"Run every law on every trace and write the table into this page. [default: {_PAGE}]",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many seeds of each made-up trace a report tries, from --seed on.",
+)
 def simulate(
     *,
     file: Path | None,
@@ -106,6 +114,7 @@ def simulate(
     output: str,
     plot: Path | None,
     report: Path | None,
+    seeds: int,
     **options: Any,
 ) -> None:
     """Play a trace against a queueing model of replicas, with one autoscaling law or all of them.
@@ -118,7 +127,8 @@ def simulate(
     try:
         setting = _setting(options)
         if report is not None:
-            write_section(report, as_markdown(list(_every_cell(file, setting, options))))
+            cells = list(_every_cell(file, setting, options))
+            write_section(report, as_markdown(cells, list(_other_seeds(seeds, setting, options))))
             return
         trace = _trace(file, synthetic or "diurnal", intensity, options)
     except (BadTrace, BadBenchmark, NoSection) as fault:
@@ -167,11 +177,28 @@ def _trace(file: Path | None, synthetic: str, intensity: float, options: dict[st
 def _every_cell(file: Path | None, setting: Setting, options: dict[str, Any]) -> Iterator[list[Run]]:
     if file is not None:
         for intensity, stretch in _INTENSITIES:
-            yield _runs(
-                _trace(file, "", intensity, {**options, "stretch": stretch}), _NAMES, setting, options["max_replicas"]
-            )[0]
+            trace = _trace(file, "", intensity, {**options, "stretch": stretch})
+            runs, bounded = _runs(trace, _NAMES, setting, options["max_replicas"])
+            # Played slower, a recording is so long that its bounds would take longer than all else.
+            yield [*runs, *(_bounds(trace, runs[-1], bounded) if stretch == 1 else ())]
     for name in SHAPES:
         yield _runs(_trace(None, name, 1.0, options), _NAMES, setting, options["max_replicas"])[0]
+
+
+def _bounds(trace: Trace, static: Run, setting: Setting) -> list[Run]:
+    """What to hold a recorded trace's figures against: the fleet sized for its peak, and foresight."""
+    with Console(stderr=True).status(f"{trace.name}: bounds"):
+        return [
+            static_fleet(trace, setting, window=PEAK_SECONDS),
+            with_foresight(trace, setting, most=static.score.most_replicas),
+        ]
+
+
+def _other_seeds(count: int, setting: Setting, options: dict[str, Any]) -> Iterator[list[Run]]:
+    for name in SHAPES if count > 1 else ():
+        for seed in range(setting.seed + 1, setting.seed + count):
+            trace = _trace(None, name, 1.0, {**options, "seed": seed})
+            yield _runs(trace, ("ours", "static"), replace(setting, seed=seed), options["max_replicas"])[0]
 
 
 def _runs(
@@ -182,7 +209,7 @@ def _runs(
     with Console(stderr=True).status("") as status:
         if max_replicas is None or "static" in names:
             status.update(f"{trace.name}: static")
-            runs["static"] = static_peak(trace, setting)
+            runs["static"] = static_fleet(trace, setting)
         setting = (
             with_room(setting, runs["static"]) if max_replicas is None else replace(setting, max_replicas=max_replicas)
         )

@@ -7,25 +7,40 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from kat_operator.api import SERVICE_LABEL
-from kat_operator.cache import Body, Cache
+from kat_operator.cache import IDLE_SECONDS, Body, Cache
 from kat_operator.connection import Connection
-from kat_operator.kinds import AUTO_THINK_SERVICE, DEPLOYMENT, NODE, OWNED, POD, Key, Kind
+from kat_operator.kinds import AUTO_THINK_SERVICE, COMES_WITH, DEPLOYMENT, NODE, OWNED, POD, Key, Kind
 from kat_operator.pod_view import same_but_version, trim_node, trim_pod
 
 _RUNNING_PODS: Final = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 class Cluster:
-    """The caches. `on_change` is called with the service that a change concerns."""
+    """The caches. `on_change` is called with the service that a change concerns.
 
-    def __init__(self, namespaces: Collection[str], *, on_change: Callable[[Key], None]) -> None:
+    A watch that is silent for `idle_seconds` is taken for dead.
+    """
+
+    def __init__(
+        self, namespaces: Collection[str], *, on_change: Callable[[Key], None], idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         self._on_change = on_change
+        self._idle_seconds = idle_seconds
         self.capacity_version = 0
         """Counts the changes of what nodes have and what pods take of it."""
-        self.services = Cache(AUTO_THINK_SERVICE, namespaces=namespaces, on_change=self._service_changed)
+        self.services = Cache(
+            AUTO_THINK_SERVICE, namespaces=namespaces, on_change=self._service_changed, idle_seconds=idle_seconds
+        )
         self.deployments = self._of_services(DEPLOYMENT, namespaces)
-        self.pods = Cache(POD, fields=_RUNNING_PODS, trim=trim_pod, index=_service_of, on_change=self._pod_changed)
-        self.nodes = Cache(NODE, trim=trim_node, on_change=self._node_changed)
+        self.pods = Cache(
+            POD,
+            fields=_RUNNING_PODS,
+            trim=trim_pod,
+            index=_service_of,
+            on_change=self._pod_changed,
+            idle_seconds=idle_seconds,
+        )
+        self.nodes = Cache(NODE, trim=trim_node, on_change=self._node_changed, idle_seconds=idle_seconds)
         self.owned: Mapping[Kind, Cache] = {kind: self._of_services(kind, namespaces) for kind in OWNED}
 
     @property
@@ -36,6 +51,15 @@ class Cluster:
     def synced(self) -> bool:
         """Whether every kind was read once."""
         return all(cache.synced.is_set() for cache in self.caches)
+
+    @property
+    def unready(self) -> str | None:
+        """What keeps the operator from its work, in one line; None where nothing does."""
+        if not self.synced:
+            return "the cluster's objects are not read yet"
+        if not self.services.installed:
+            return f"the cluster has no {AUTO_THINK_SERVICE.kind}: install {COMES_WITH[AUTO_THINK_SERVICE]}"
+        return None
 
     async def wait_synced(self) -> None:
         for cache in self.caches:
@@ -49,7 +73,12 @@ class Cluster:
 
     def _of_services(self, kind: Kind, namespaces: Collection[str]) -> Cache:
         return Cache(
-            kind, namespaces=namespaces, labels=SERVICE_LABEL, index=_service_of, on_change=self._owned_changed
+            kind,
+            namespaces=namespaces,
+            labels=SERVICE_LABEL,
+            index=_service_of,
+            on_change=self._owned_changed,
+            idle_seconds=self._idle_seconds,
         )
 
     def _service_changed(self, old: Body | None, new: Body | None) -> None:

@@ -19,7 +19,7 @@ from kat_operator.autoscaler.signals_reader import SignalsReader
 from kat_operator.cluster import Cluster
 from kat_operator.crd import read_spec
 from kat_operator.errors import ApiServerError, InvalidSpec, NotLeader, OperatorError, Unreachable
-from kat_operator.kinds import OWNED, Key
+from kat_operator.kinds import OWNED, Key, key_of
 from kat_operator.metrics import Metrics
 from kat_operator.observed import Body, Memory, Observed
 from kat_operator.plan import Plan
@@ -114,7 +114,8 @@ class Controller:
                 leads = self._leading()
                 if leads and not led:
                     self._take_over()
-                elif led and not leads:
+                elif not leads:
+                    # With every round, since a look that was under way may have told of its service since.
                     self._metrics.forget_all()
                 self._metrics.leading(yes=leads)
                 led = leads
@@ -192,6 +193,7 @@ class Controller:
         return autoscaling.interval_seconds
 
     async def _carry_out(self, body: Body, plan: Plan, at: float) -> None:
+        self._metrics.told(key_of(body), plan.status.conditions)
         async with self._turns:
             await self._applier.carry_out(body, plan, at)
 
@@ -262,8 +264,8 @@ class Controller:
         return known.room
 
     def _forget(self, service: Key) -> None:
-        if self._known.pop(service, None) is not None:
-            self._metrics.forget(service)
+        self._known.pop(service, None)
+        self._metrics.forget(service)
         self._schedule.remove(service)
         self._applier.forget(service)
         self._reader.forget(service)

@@ -116,6 +116,11 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = {
             "self.idleToZeroSeconds >= self.intervalSeconds",
             "idleToZeroSeconds is below intervalSeconds: raise it, or lower intervalSeconds",
         ),
+        _rule(
+            "self.surgeMemorySeconds == 0.0 || self.surgeMemorySeconds >= 2.0 * self.startupSeconds",
+            "surgeMemorySeconds is below twice startupSeconds, so that no rise within a start-up would show in it: raise "
+            "it, or set it to 0 to keep no room for surges",
+        ),
     ),
     "spec.autoscaling.objectives": (
         _rule(

@@ -15,17 +15,19 @@ _SHUTDOWN_SECONDS: Final = 1.0
 """All answers here are short; who still waits at the end gets none."""
 
 
-def health_app(registry: CollectorRegistry, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> web.Application:
-    """`alive` is whether the loop goes round, `ready` whether the operator knows the cluster; a standby is ready, too."""
+def health_app(
+    registry: CollectorRegistry, *, alive: Callable[[], bool], unready: Callable[[], str | None]
+) -> web.Application:
+    """`alive` is whether the loop goes round, `unready` what keeps the operator from its work; a standby is ready, too."""
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_request: web.Request) -> web.Response:
-        return _answer(fine=alive(), otherwise="the loop stands still")
+        return _answer(None if alive() else "the loop stands still")
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _answer(fine=ready(), otherwise="the cluster's objects are not read yet")
+        return _answer(unready())
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
@@ -34,10 +36,9 @@ def health_app(registry: CollectorRegistry, *, alive: Callable[[], bool], ready:
     return app
 
 
-def _answer(*, fine: bool, otherwise: str) -> web.Response:
-    return web.Response(
-        text="ok" if fine else otherwise, status=HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
-    )
+def _answer(fault: str | None) -> web.Response:
+    status = HTTPStatus.OK if fault is None else HTTPStatus.SERVICE_UNAVAILABLE
+    return web.Response(text=fault or "ok", status=status)
 
 
 @asynccontextmanager

@@ -55,6 +55,13 @@ LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 OWNED: Final = (INFERENCE_SERVICE, POD_MONITOR, POD_DISRUPTION_BUDGET, SERVICE, ENDPOINT_SLICE)
 """What the operator makes for a service: all of it, and nothing else, is applied and deleted."""
 
+COMES_WITH: Final[Mapping[Kind, str]] = {
+    AUTO_THINK_SERVICE: "the CRD of kat-serving's chart",
+    INFERENCE_SERVICE: "KServe",
+    POD_MONITOR: "the Prometheus operator",
+}
+"""What to install where the API server does not know a kind. The others are Kubernetes' own."""
+
 _BY_TYPE: Final = {(kind.api_version, kind.kind): kind for kind in OWNED}
 
 

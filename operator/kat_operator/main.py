@@ -53,7 +53,7 @@ async def run_operator(settings: Settings) -> None:
             controller.wake(service)
 
         wishes = Wishes(on_wish=wake)
-        cluster = Cluster(settings.namespaces, on_change=wake)
+        cluster = Cluster(settings.namespaces, on_change=wake, idle_seconds=settings.watch_idle_seconds)
         activator = await stack.enter_async_context(
             serving(activator_app(wishes), host=settings.host, port=settings.activator_port)
         )
@@ -63,13 +63,17 @@ async def run_operator(settings: Settings) -> None:
             reader=_reader(session, settings),
             wishes=wishes,
             metrics=metrics,
-            options=PredictorOptions(image=settings.predictor_image, image_pull_policy=settings.image_pull_policy),
+            options=PredictorOptions(
+                image=settings.predictor_image,
+                image_pull_policy=settings.image_pull_policy,
+                run_as_user=settings.run_as_user,
+            ),
             leading=lambda: leadership.leading,
             activator=ActivatorAddress(settings.activator_ip, activator) if settings.activator_ip else None,
             concurrency=settings.concurrency,
             backoff_seconds=settings.backoff_seconds,
         )
-        health = health_app(metrics.registry, alive=_alive(controller), ready=lambda: cluster.synced)
+        health = health_app(metrics.registry, alive=_alive(controller), unready=lambda: cluster.unready)
         port = await stack.enter_async_context(serving(health, host=settings.host, port=settings.port))
         log.info("listens", metrics_port=port, activator_port=activator, identity=settings.name)
         stack.push_async_callback(leadership.release)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final, Literal
+
+from kubernetes.utils.quantity import parse_quantity
 
 from kat_operator.api import SERVICE_LABEL, AutoThinkServiceSpec, Engine, PoolSpec
 
@@ -23,6 +26,7 @@ STATE_FOLDER: Final = "/var/lib/kat"
 _BY_US: Final = "the operator"
 OWN_SETTINGS: Final[Mapping[str, str]] = {
     "KAT_DEFAULT_MAX_TOKENS": "modePolicy.maxTokens",
+    "KAT_DRAIN_SECONDS": _BY_US,
     "KAT_ENGINE": "model.engine",
     "KAT_ENGINE_ARGS": "model.engineArguments",
     "KAT_GRACE_SECONDS": "graceSeconds",
@@ -45,8 +49,10 @@ OWN_SETTINGS: Final[Mapping[str, str]] = {
 
 PRE_STOP_SECONDS: Final = 5
 """A pod that ends leaves its Services while SIGTERM is sent, not before: the port stays open for so long."""
-DRAIN_SECONDS: Final = 35
-"""What the predictor takes after its grace period: last requests, the outbox, traces. See docs/operations.md."""
+DRAIN_SECONDS: Final = 300
+"""That the outbox gets to reach metering, for it goes with the pod: longer than metering takes to come back, mostly."""
+ENDING_SECONDS: Final = 25
+"""What the predictor takes beside that after its grace period: last requests, traces. See docs/operations.md."""
 _SHARED_MEMORY: Final = "2Gi"
 """For the processes of one vLLM engine; it counts as memory of the container."""
 
@@ -73,7 +79,7 @@ def predictor_pod(
         "automountServiceAccountToken": False,
         # A Service named `kat` would otherwise put a KAT_PORT into the environment, which is a setting of ours.
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.grace_seconds + DRAIN_SECONDS,
+        "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.grace_seconds + ENDING_SECONDS + DRAIN_SECONDS,
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -123,6 +129,7 @@ def environment(spec: AutoThinkServiceSpec, pool: PoolSpec) -> list[dict[str, An
         "KAT_DEFAULT_MAX_TOKENS": str(policy.max_tokens),
         "KAT_MAX_CONCURRENT_REQUESTS": str(spec.autoscaling.requests_per_replica),
         "KAT_GRACE_SECONDS": str(spec.grace_seconds),
+        "KAT_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "KAT_METERING_URL": spec.metering.url,
         "KAT_PORT": str(PORT),
         "KAT_HOME": STATE_FOLDER,
@@ -136,6 +143,9 @@ def environment(spec: AutoThinkServiceSpec, pool: PoolSpec) -> list[dict[str, An
     }
     if arguments := engine_arguments(spec, pool):
         told["KAT_ENGINE_ARGS"] = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
+    if pool.gpus_per_replica == 0:
+        # Torch would take a thread for each core of the node, however few the pod may use, and have them wait for one another.
+        told["OMP_NUM_THREADS"] = str(max(1, ceil(parse_quantity(pool.cpu))))
     more = {name: value for name, value in sorted(spec.settings.items()) if name not in OWN_SETTINGS}
     plain = {**told, **more}
     return [

@@ -36,7 +36,8 @@ def reconcile(rendering: Rendering, observed: Observed, memory: Memory) -> tuple
     """What is to be done about a service whose spec could be read, and what to hand in at the next look."""
     spec, previous = rendering.spec, AutoThinkServiceStatus.read(observed.service)
     if INFERENCE_SERVICE in observed.missing:
-        return could_not(observed, Reason.KSERVE_MISSING, "install KServe: the cluster has no InferenceService"), memory
+        what_to_do = f"install KServe: the cluster has no InferenceService of {INFERENCE_SERVICE.api_version}"
+        return could_not(observed, Reason.KSERVE_MISSING, what_to_do), memory
     memory = _remember(observed, memory)
     asked = _asked(spec, observed, previous)
     ceilings = {pool.name: _ceiling(pool, observed, asked[pool.name]) for pool in spec.pools}
@@ -130,8 +131,13 @@ def _ceiling(pool: PoolSpec, observed: Observed, asked: int) -> int:
     A place that a pod of ours is about to leave is kept for the one that follows it: in a rollout on a full pool the
     number that was asked for must not shrink with each pod that goes.
     """
-    ceiling = observed.ceiling(pool.name)
+    ceiling = _holds(pool, observed)
     return max(ceiling, min(asked, ceiling + observed.terminating.get(pool.name, 0)))
+
+
+def _holds(pool: PoolSpec, observed: Observed) -> int:
+    """Replicas that the pool's nodes can hold, and those that a cluster autoscaler may add."""
+    return max(observed.ceiling(pool.name), pool.grows_to or 0)
 
 
 def _observation(
@@ -170,7 +176,7 @@ def _rollout(rendering: Rendering, pool: PoolSpec, observed: Observed, replicas:
         updated_ready=sum(pod.ready for pod in pods if pod.template == applied),
         outdated=sum(pod.template != applied for pod in pods),
         terminating=observed.terminating.get(pool.name, 0),
-        ceiling=observed.ceiling(pool.name),
+        ceiling=_holds(pool, observed),
     )
 
 
@@ -264,16 +270,18 @@ def _state(rendering: Rendering, pool: PoolSpec, observed: Observed, memory: Mem
         name=pool.name,
         replicas=replicas,
         ready=observed.ready.get(pool.name, 0),
-        ceiling=observed.ceiling(pool.name),
+        ceiling=_holds(pool, observed),
         template=None if existing is None else applied_template(existing),
-        stuck=_stuck(rendering.spec, observed.active.get(pool.name, ()), observed, memory),
+        stuck=_stuck(rendering.spec, pool, observed, memory),
     )
 
 
-def _stuck(spec: AutoThinkServiceSpec, pods: Sequence[PodView], observed: Observed, memory: Memory) -> str | None:
+def _stuck(spec: AutoThinkServiceSpec, pool: PoolSpec, observed: Observed, memory: Memory) -> str | None:
     longest = _STARTS_TO_STUCK * max(spec.autoscaling.startup_seconds, observed.startup_seconds or 0.0)
-    for pod in pods:
-        if pod.fault is not None and observed.at - memory.faulty_since[pod.name] >= _FAULT_SECONDS:
+    for pod in observed.active.get(pool.name, ()):
+        # A node that a cluster autoscaler adds takes minutes, and its pod waits without fault.
+        borne = _FAULT_SECONDS if pod.scheduled or pool.grows_to is None else longest
+        if pod.fault is not None and observed.at - memory.faulty_since[pod.name] >= borne:
             return f"{pod.fault.reason}: {pod.fault.message}"
         if not pod.ready and (observed.now - pod.created).total_seconds() > longest:
             return f"pod {pod.name} is not ready {longest:.0f} s after its creation"

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, PositiveFloat, ValidationError
+from pydantic import AnyHttpUrl, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kat_operator.errors import SettingsError
@@ -43,6 +43,14 @@ class Settings(BaseSettings):
     image_pull_policy: Annotated[
         Literal["Always", "IfNotPresent", "Never"], Field(description="When nodes pull the predictor's image.")
     ] = "IfNotPresent"
+    run_as_user: Annotated[
+        PositiveInt | None,
+        BeforeValidator(lambda value: None if value == "platform" else value),
+        Field(
+            description="User and group id of the predictors' processes. `platform` names none and leaves it to the "
+            "cluster, as OpenShift wants it, where each namespace has ids of its own. Another value rolls all predictors."
+        ),
+    ] = 1_000
     prometheus_url: Annotated[
         AnyHttpUrl | None,
         Field(
@@ -81,6 +89,13 @@ class Settings(BaseSettings):
     backoff_seconds: Annotated[
         PositiveFloat, Field(description="Longest wait before a service is tried again that failed before.")
     ] = 60.0
+    watch_idle_seconds: Annotated[
+        PositiveFloat,
+        Field(
+            description="A watch that says nothing for so long is taken for dead, and what it watched is read anew. API "
+            "servers send a bookmark about once a minute: a lower value reads anew without need."
+        ),
+    ] = 90.0
 
     @property
     def name(self) -> str:

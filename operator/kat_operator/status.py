@@ -42,7 +42,7 @@ class PoolStatus(_Status):
     replicas: Annotated[NonNegativeInt, Field(description="Replicas asked for.")] = 0
     ready: Annotated[NonNegativeInt, Field(description="Replicas that serve.")] = 0
     ceiling: Annotated[
-        NonNegativeInt, Field(description="Replicas that its nodes can hold, those that run included.")
+        NonNegativeInt, Field(description="Replicas that its nodes can hold, those that run included; or growsTo.")
     ] = 0
     template: Annotated[str | None, Field(description="Hash of the pod template that is rolled out or rolling.")] = None
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
-from kat_predictor.accounting import Accounting
+from kat.usage_event import Mode, ModeSource, Segment
 from kat_predictor.autothink.attribution import Delta
 from kat_predictor.autothink.driver import Call, Driver
 from kat_predictor.engines.base import Engine, Sampling, TokenChunk
 
 _FinishReason = Literal["stop", "length"]
 _GREEDY: Final = 0.0
+
+
+class Books(Protocol):
+    """What a request's calls are entered in: `accounting.Accounting`, where they are served."""
+
+    def prompt(self, *, tokens: int, cached: int = 0) -> None: ...
+
+    def chunk(self, tokens: int, engine_seconds: float) -> None: ...
+
+    def mode_is(self, mode: Mode, source: ModeSource) -> None: ...
+
+    def add(self, segment: Segment, tokens: int) -> None: ...
 
 
 class Phases:
@@ -33,7 +45,7 @@ class Phases:
         *,
         engine: Engine,
         driver: Driver,
-        accounting: Accounting,
+        accounting: Books,
         prompt_ids: list[int],
         judge_prompt_ids: Callable[[], list[int]],
         sampling: Sampling,

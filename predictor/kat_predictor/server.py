@@ -41,8 +41,6 @@ _log = structlog.get_logger(__name__)
 _METERING_TIMEOUT_SECONDS: Final = 30
 _LAST_REQUESTS_SECONDS: Final = 10.0
 """For requests cancelled at the end of the grace period to write their usage events."""
-_DRAIN_SECONDS: Final = 10.0
-"""For the outbox to reach metering. What is left is delivered after the next start."""
 _FLUSH_SECONDS: Final = 5.0
 """For the last spans to reach their collector."""
 
@@ -177,7 +175,7 @@ class _Server(ModelServer):  # type: ignore[misc] # KServe has no types
             admission.drain()
             with suppress(TimeoutError):
                 await asyncio.wait_for(admission.idle(), _LAST_REQUESTS_SECONDS)
-            left = await delivery.drain(_DRAIN_SECONDS)
+            left = await delivery.drain(settings.drain_seconds)
             _log.info("drained", events_left=left)
 
     async def _begin(self, stack: AsyncExitStack, admission: Admission, outbox: Outbox, metrics: Metrics) -> None:

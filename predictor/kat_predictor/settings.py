@@ -114,6 +114,13 @@ class Settings(BaseSettings):
             "terminationGracePeriodSeconds must be longer: the outbox is drained afterwards."
         ),
     ] = 60.0
+    drain_seconds: Annotated[
+        PositiveFloat,
+        Field(
+            description="Time that the outbox gets at the end to reach metering, in seconds; all of it is taken only while "
+            "metering is away. What is left stays on disk for the next start: longer where the disk goes with the pod."
+        ),
+    ] = 10.0
 
     max_concurrent_requests: Annotated[PositiveInt, Field(description="Requests that run at once on this replica.")] = (
         32

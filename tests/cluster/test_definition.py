@@ -103,6 +103,9 @@ def test_every_example_is_taken(api: ApiClient, path: str, example: Path) -> Non
             id="no decision in the window",
         ),
         pytest.param(
+            {"autoscaling": {"surgeMemorySeconds": 300}}, "set it to 0", id="a memory shorter than two start-ups"
+        ),
+        pytest.param(
             {"autoscaling": {"objectives": {"queueSeconds": 5}}}, "lower queueSeconds", id="a wait beyond the objective"
         ),
         pytest.param(

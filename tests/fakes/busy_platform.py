@@ -13,11 +13,14 @@ from prometheus_client.registry import Collector
 
 import kat_metering.metrics
 import kat_operator.metrics
+import kat_operator.reasons
 import kat_predictor.metrics
 from kat.directory import BudgetState
 from kat.usage_event import Mode, ModeSource, Status, Tokens
 from kat_operator.autoscaler.policy import Reason
+from kat_operator.conditions import failure
 from kat_operator.kinds import Key
+from kat_operator.status import AutoThinkServiceStatus
 
 MODEL = "KAT-V1-40B"
 
@@ -88,10 +91,18 @@ def metering() -> CollectorRegistry:
 
 def operator() -> CollectorRegistry:
     metrics = kat_operator.metrics.Metrics()
+    nothing_known = failure(
+        AutoThinkServiceStatus(),
+        generation=1,
+        now=datetime.now(UTC),
+        reason=kat_operator.reasons.Reason.KSERVE_MISSING,
+        message="",
+    )
 
     def step() -> None:
         for reason in (Reason.STEADY, Reason.CAPACITY, Reason.METRICS_MISSING, Reason.MAXIMUM):
             metrics.decided(Key("default", "kat"), replicas=3, ready=2, reason=reason)
+        metrics.told(Key("default", "kat"), nothing_known.status.conditions)
         metrics.reconciled(0.02)
         metrics.failed("ReconcileFailed")
         metrics.wrote("InferenceService")

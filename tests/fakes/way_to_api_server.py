@@ -31,6 +31,10 @@ class Way:
     def speak(self) -> None:
         self.portal.call(self.proxy.speak)
 
+    def deafen(self) -> None:
+        """What is connected dies without a word; new connections are served."""
+        self.portal.call(self.proxy.deafen)
+
     def fall_silent_after(self, requests: int) -> None:
         """Once so many have been passed on."""
         self.proxy.silent_after = requests

@@ -13,14 +13,14 @@ from kat_operator.autoscaler.policy import PolicyState, decide
 from kat_operator.status import AutoThinkServiceStatus
 
 BOUNDS: Final[Mapping[str, str]] = {
-    "hold": "without metrics what runs is held",
+    "hold": "without metrics what runs is held, up to replicas.max",
     "band": "the excess is within the band that keeps chance from changing anything",
     "window": "something within scaleDownWindowSeconds needed more, or not all of it has been seen",
     "regret": "a step down from here had to be taken back within an hour, so it is not tried again for two",
     "pace": "a replica has just gone, the next one goes later",
     "step": "replicas go one at a time",
     "min": "replicas.min, or one replica until the service has been idle for idleToZeroSeconds",
-    "max": "replicas.max",
+    "max": "replicas.max, which holds with and without metrics",
     "ceiling": "what the pools' nodes can hold",
 }
 """What may change the largest wish, by the name that the status gives it."""

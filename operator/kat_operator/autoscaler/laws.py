@@ -115,8 +115,8 @@ def surge(slots: float, past: Surge | None, autoscaling: AutoscalingSpec) -> Wis
     return Wish(
         "surge",
         then / autoscaling.requests_per_replica,
-        f"{slots:.1f} slots may be {then:.1f} before a replica has started: in the last hours they rose by "
-        f"{past.rise:.1f} in that time, up to {past.level:.1f}",
+        f"{slots:.1f} slots may be {then:.1f} before a replica has started: within surgeMemorySeconds they rose "
+        f"by {past.rise:.1f} in that time, up to {past.level:.1f}",
     )
 
 

@@ -108,7 +108,9 @@ def seen(autoscaling: AutoscalingSpec, state: PolicyState, observation: Observat
     # Only a finished bucket tells anything new.
     return replace(
         state,
-        surge=history.surge(state.history, horizon(autoscaling, observation)),
+        surge=history.surge(
+            history.since(state.history, at - autoscaling.surge_memory_seconds), horizon(autoscaling, observation)
+        ),
         climb=history.climb(state.history, at),
     )
 

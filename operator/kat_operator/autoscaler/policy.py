@@ -2,7 +2,7 @@
 
 The largest wish of the laws is what is needed. Up at once, by as much as is needed; down one at a time, when nothing
 within the window needed the replica that goes. Then the bounds: the spec's fewest and most, and what the pools can
-schedule. Without signals what runs is held.
+schedule. Without signals what runs is held, as far as `replicas.max` allows.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def decide(
             slots=_asked(autoscaling, state, observation, measured, wishes),
             arriving=state.arriving,
             ready=observation.ready,
+            memory=autoscaling.surge_memory_seconds,
         ),
         needs=needs_with(autoscaling, state.needs, observation.at, need),
     )
@@ -186,7 +187,10 @@ def _bounded(
 
 
 def _without_signals(replicas: ReplicasSpec, observation: Observation) -> Decision:
-    """Hold what was asked for; only the floor and the activator, which need no metrics, may ask for more."""
+    """Hold what was asked for; only the floor and the activator, which need no metrics, may ask for more.
+
+    `replicas.max` goes before the hold: somebody set it who knows that it costs replicas, and needs no metrics for that.
+    """
     current = observation.current
     wish = laws.activator(observation)
     floor = min(replicas.min, replicas.max)
@@ -198,6 +202,8 @@ def _without_signals(replicas: ReplicasSpec, observation: Observation) -> Decisi
         target, reason, bounds = (1, Reason.ACTIVATOR, ()) if wish else (0, Reason.IDLE, ())
     elif observation.ready == 0:
         reason = Reason.STARTING
+    if target > replicas.max:
+        target, reason, bounds = replicas.max, Reason.MAXIMUM, (*bounds, "max")
     can_run = max(observation.ceiling, current)
     if target > can_run:
         target, reason, bounds = can_run, Reason.CAPACITY, (*bounds, "ceiling")

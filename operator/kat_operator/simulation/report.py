@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -12,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kat_operator.simulation.plot import bars, requests_per_second, sampled
-from kat_operator.simulation.run import GOAL, Run, Setting
+from kat_operator.simulation.run import GOAL, LAWS, Run, Setting
 from kat_operator.simulation.score import Score
 
 BEGIN: Final = "<!-- simulation: written by `kat simulate --report`; do not edit -->"
@@ -27,7 +29,10 @@ _POLICY_NAMES: Final = {
     "apa": "AIBrix APA",
     "llm-d": "llm-d SLO",
     "static": "static",
+    "peak": "static, for the peak",
+    "foresight": "*with foresight*",
 }
+_PUBLISHED: Final = frozenset(LAWS) - {"ours"}
 
 
 class NoSection(Exception):
@@ -89,10 +94,17 @@ def as_json(runs: Sequence[Run], setting: Setting) -> dict[str, Any]:
     }
 
 
-def as_markdown(cells: Sequence[Sequence[Run]]) -> str:
-    """The page's section: for each trace a table of all laws, and beneath all what was lost."""
+def as_markdown(cells: Sequence[Sequence[Run]], seeds: Sequence[Sequence[Run]] = ()) -> str:
+    """The page's section: for each trace a table of all laws, then other seeds, and beneath all what was lost.
+
+    Args:
+        cells: Runs of each trace.
+        seeds: The policy's and the static fleet's runs of a made-up trace under each seed, traces of a name together.
+    """
     parts = [_trace_section(runs) for runs in cells]
-    return "\n\n".join([*parts, "### Where our policy falls short", _losses(cells)])
+    if seeds:
+        parts.append(_seeds_section(seeds))
+    return "\n\n".join([*parts, "### Where our policy falls short", _losses([*cells, *seeds])])
 
 
 def write_section(page: Path, text: str) -> None:
@@ -126,6 +138,24 @@ def _trace_section(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
+def _seeds_section(seeds: Sequence[Sequence[Run]]) -> str:
+    lines = [
+        "### Other seeds",
+        "",
+        "| trace | seeds | attained, median | worst | GPU-hours of static, median | worst |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, group in itertools.groupby(seeds, key=lambda runs: runs[0].trace.name):
+        cells = list(group)
+        attained = [_of(runs, "ours").attained for runs in cells]
+        cost = [_of(runs, "ours").gpu_hours / _of(runs, "static").gpu_hours for runs in cells]
+        lines.append(
+            f"| {name} | {', '.join(str(runs[0].seed) for runs in cells)} | {_percent(median(attained))} "
+            f"| {_percent(min(attained))} | {median(cost):.0%} | {max(cost):.0%} |"
+        )
+    return "\n".join(lines)
+
+
 def losses(runs: Sequence[Run]) -> list[str]:
     """What our policy misses of its goals on one trace, a sentence each."""
     ours, static = _of(runs, "ours"), _of(runs, "static")
@@ -139,16 +169,18 @@ def losses(runs: Sequence[Run]) -> list[str]:
     found += [
         f"{run.law} attains more ({_percent(run.score.attained)}) with fewer GPU-hours ({run.score.gpu_hours:.2f})"
         for run in runs
-        if run.law not in {"ours", "static"}
-        and run.score.attained > ours.attained
-        and run.score.gpu_hours < ours.gpu_hours
+        if run.law in _PUBLISHED and run.score.attained > ours.attained and run.score.gpu_hours < ours.gpu_hours
     ]
     return found
 
 
 def _losses(cells: Sequence[Sequence[Run]]) -> str:
-    lines = [f"- {runs[0].trace.name}: {loss}." for runs in cells for loss in losses(runs)]
+    lines = [f"- {_title(runs[0])}: {loss}." for runs in cells for loss in losses(runs)]
     return "\n".join(lines) or "On none of these traces."
+
+
+def _title(run: Run) -> str:
+    return run.trace.name + (f", seed {run.seed}" if run.seed else "")
 
 
 def _of(runs: Sequence[Run], law: str) -> Score:

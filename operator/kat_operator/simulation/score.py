@@ -10,7 +10,7 @@ import numpy as np
 
 from kat_operator.api import ObjectivesSpec
 from kat_operator.simulation.replica import Request
-from kat_operator.simulation.trace import Trace
+from kat_operator.simulation.trace import Flags, Floats, Trace
 
 FLAP_SECONDS = 900.0
 """A change in the other direction within this time is a flap: a cold start and a scale-down window are shorter."""
@@ -61,12 +61,9 @@ def score(
     """
     start = trace.warmup_seconds
     scored = [request for request in requests if request.at >= start]
-    seconds = np.array([r.first_answer - r.at if r.first_answer >= 0 else np.inf for r in scored])
+    seconds = _seconds_to_answers(scored)
     thinks = np.array([request.thinks for request in scored], dtype=bool)
-    limits = np.where(
-        thinks, objectives.time_to_first_answer_token_on_seconds, objectives.time_to_first_answer_token_off_seconds
-    )
-    within = seconds <= limits
+    within = ~late(scored, objectives)
     answered = seconds[np.isfinite(seconds)]
     changes = [(at, size - before) for (_, before), (at, size) in itertools.pairwise(replicas)]
     hours = (trace.seconds - start) / _HOUR
@@ -89,6 +86,37 @@ def score(
     )
 
 
+def late(requests: Sequence[Request], objectives: ObjectivesSpec) -> Flags:
+    """Which requests saw no answer within their mode's objective, refused ones included."""
+    thinks = np.array([request.thinks for request in requests], dtype=bool)
+    limits = np.where(
+        thinks, objectives.time_to_first_answer_token_on_seconds, objectives.time_to_first_answer_token_off_seconds
+    )
+    missed: Flags = _seconds_to_answers(requests) > limits
+    return missed
+
+
+def attained_in_each(trace: Trace, requests: Sequence[Request], objectives: ObjectivesSpec, window: float) -> float:
+    """The least share of requests within their objective in any such part of the scored time; 1 without requests.
+
+    Args:
+        trace: What was run.
+        requests: Its requests, after it.
+        objectives: By mode.
+        window: Seconds, infinite for all of the time. The rest after the last whole one belongs to that.
+    """
+    scored = [request for request in requests if request.at >= trace.warmup_seconds]
+    if not scored:
+        return 1.0
+    length = trace.seconds - trace.warmup_seconds
+    count = max(1, int(length / window))
+    since = np.array([request.at for request in scored]) - trace.warmup_seconds
+    part = np.minimum((since / min(window, length)).astype(np.int64), count - 1)
+    came = np.bincount(part, minlength=count)
+    missed = np.bincount(part, weights=late(scored, objectives), minlength=count)
+    return float(1.0 - (missed / np.maximum(came, 1)).max())
+
+
 def flaps(changes: Sequence[tuple[float, int]]) -> int:
     """Changes that undid, within a quarter of an hour, the direction of the one before. Entries: when, how many."""
     return sum(
@@ -97,11 +125,16 @@ def flaps(changes: Sequence[tuple[float, int]]) -> int:
     )
 
 
-def _share(within: np.typing.NDArray[np.bool_]) -> float:
+def _seconds_to_answers(requests: Sequence[Request]) -> Floats:
+    """Infinite where there was none."""
+    return np.array([r.first_answer - r.at if r.first_answer >= 0 else np.inf for r in requests], dtype=np.float64)
+
+
+def _share(within: Flags) -> float:
     return float(within.mean()) if len(within) else 1.0
 
 
-def _percentile(seconds: np.typing.NDArray[np.float64], q: float) -> float | None:
+def _percentile(seconds: Floats, q: float) -> float | None:
     return float(np.percentile(seconds, q)) if len(seconds) else None
 
 

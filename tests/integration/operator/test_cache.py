@@ -162,3 +162,13 @@ async def test_a_kind_that_is_not_installed_counts_as_read_and_empty(api: FakeAp
         await cache.synced.wait()
 
         assert (cache.installed, len(cache)) == (False, 0)
+
+
+async def test_a_watch_that_is_silent_for_too_long_leads_to_a_new_list(api: FakeApi, connection: Connection) -> None:
+    async with running(Cache(SERVICE, idle_seconds=0.05, jitter=lambda: 0.0), connection) as cache:
+        await until(lambda: api.watches)
+        # As on a dead connection: no watch hears of it.
+        api.watches.clear()
+        api.put(f"{ROOT}/b", a_service("b"))
+
+        await until(lambda: names(cache) == {"a", "b"})

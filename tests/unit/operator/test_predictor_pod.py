@@ -164,9 +164,11 @@ def test_a_value_is_not_taken_for_a_reference_to_another_variable() -> None:
     assert plain(service)["KAT_METERING_URL"] == "http://m/$$(KAT_SERVICE_TOKEN)"
 
 
-def test_the_pod_gets_longer_to_end_than_its_requests() -> None:
-    # A preStop sleep of 5 s, the grace period, and the predictor's own 10 + 10 + 5 s after it, with some to spare.
-    assert pod_of(spec(graceSeconds=900))["terminationGracePeriodSeconds"] == 940
+def test_the_pod_gets_longer_to_end_than_its_requests_and_its_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    drain = read_by_the_predictor(spec(), monkeypatch).drain_seconds
+    assert drain == 300
+    # A preStop sleep of 5 s, the grace period, and the predictor's own 10 + 5 s beside the outbox, with some to spare.
+    assert pod_of(spec(graceSeconds=900))["terminationGracePeriodSeconds"] == 5 + 900 + 10 + drain + 5 + 10
 
 
 def test_requests_and_limits_are_the_same_so_that_kserve_adds_none_of_its_own() -> None:
@@ -177,6 +179,17 @@ def test_requests_and_limits_are_the_same_so_that_kserve_adds_none_of_its_own() 
 def test_a_replica_on_cpu_asks_for_no_gpu() -> None:
     resources = container_of(spec(pools=[{"name": "a", "gpusPerReplica": 0}]))["resources"]
     assert set(resources["limits"]) == {"cpu", "memory"}
+
+
+@pytest.mark.parametrize(("cpu", "threads"), [("200m", "1"), ("2", "2"), ("2500m", "3")])
+def test_a_replica_on_cpu_computes_with_as_many_threads_as_it_has_cores(cpu: str, threads: str) -> None:
+    assert plain(spec(pools=[{"name": "a", "gpusPerReplica": 0, "cpu": cpu}]))["OMP_NUM_THREADS"] == threads
+
+
+def test_threads_are_left_to_the_library_beside_a_gpu_and_to_the_user_who_sets_them() -> None:
+    on_cpu = [{"name": "a", "gpusPerReplica": 0, "cpu": "2"}]
+    assert "OMP_NUM_THREADS" not in plain(spec())
+    assert plain(spec(pools=on_cpu, settings={"OMP_NUM_THREADS": "5"}))["OMP_NUM_THREADS"] == "5"
 
 
 def test_gpus_may_go_by_another_name() -> None:

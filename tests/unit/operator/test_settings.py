@@ -25,3 +25,27 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_processes_of_one_machine_have_two_names_in_the_lease() -> None:
     assert load_settings().name.rpartition("_")[2].isdigit()
+
+
+def test_predictors_run_as_a_user_that_is_not_root() -> None:
+    assert load_settings().run_as_user == 1_000
+
+
+def test_predictors_run_as_the_user_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAT_OPERATOR_RUN_AS_USER", "1000650000")
+
+    assert load_settings().run_as_user == 1_000_650_000
+
+
+def test_the_platform_may_choose_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAT_OPERATOR_RUN_AS_USER", "platform")
+
+    assert load_settings().run_as_user is None
+
+
+@pytest.mark.parametrize("user", ["0", "root"])
+def test_root_and_names_are_no_users_of_predictors(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    monkeypatch.setenv("KAT_OPERATOR_RUN_AS_USER", user)
+
+    with pytest.raises(SettingsError, match="KAT_OPERATOR_RUN_AS_USER"):
+        load_settings()

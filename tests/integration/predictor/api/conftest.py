@@ -34,6 +34,8 @@ class Metering:
     port: int = 0
     directory: Directory = field(default_factory=lambda: directory_of(ACME))
     events: list[UsageEvent] = field(default_factory=list)
+    away: threading.Event = field(default_factory=threading.Event)
+    """While it is set, events are refused as those of a service that has lost its database: 503."""
 
 
 @contextmanager
@@ -46,6 +48,9 @@ def running_metering(directory: Directory | None = None) -> Generator[Metering, 
 
         def do_POST(self) -> None:
             batch = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if metering.away.is_set():
+                self.send_error(503)
+                return
             metering.events += (UsageEvent.model_validate_json(orjson.dumps(event)) for event in batch)
             self._answer(orjson.dumps({"new": len(batch), "duplicate": 0, "rejected": 0, "rejections": []}))
 

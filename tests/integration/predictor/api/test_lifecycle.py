@@ -100,6 +100,23 @@ def test_events_that_metering_does_not_take_at_shutdown_are_delivered_after_the_
     assert event.data.tokens.model_dump() == usage["kat_segments"]
 
 
+def test_a_predictor_that_ends_waits_for_metering_to_come_back(start_server: StartServer) -> None:
+    """Where the outbox goes with the pod, nobody delivers after the process has ended."""
+    server = start_server(ON, settings={"KAT_DRAIN_SECONDS": "100"})
+    server.metering.away.set()
+    with server.client() as client:
+        usage = client.post("/v1/chat/completions", json=CHAT).json()["usage"]
+    server.process.send_signal(signal.SIGTERM)
+    # Past its requests and on with its outbox, whose next try is far off: a process that ends tries once a second.
+    server.wait_for("/v2/health/live", None)
+    refused = server.log.read_text().count("events_not_delivered")
+    wait_until(lambda: server.log.read_text().count("events_not_delivered") > refused, "a further try to be refused")
+    server.metering.away.clear()
+    assert server.process.wait(60) == 0
+    (event,) = server.metering.events
+    assert event.data.tokens.model_dump() == usage["kat_segments"]
+
+
 def test_a_predictor_is_live_and_not_ready_until_its_model_has_answered(start_server: StartServer) -> None:
     server = start_server(ON, ready=False, warm_up="hang")
     wait_until(lambda: "warming_up" in server.log.read_text(), "the warm-up")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -52,9 +53,9 @@ SERVICE: dict[str, Any] = {
 }
 
 
-def printed(answer: dict[str, Any]) -> str:
+def printed(answer: dict[str, Any], *, width: int = 200) -> str:
     text = StringIO()
-    Console(width=200, file=text).print(as_tables(answer))
+    Console(width=width, file=text).print(as_tables(answer))
     return text.getvalue()
 
 
@@ -73,7 +74,18 @@ def test_the_table_has_the_laws_the_bounds_and_the_decision() -> None:
     text = printed(explain(SERVICE))
     for told in ("llm/kat: 4 desired, 2 ready, 34 % think-on", "in_flight", "156 in flight", "what the pools' nodes"):
         assert told in text
-    assert "CapacityLimited since 2026-11-24T12:00:00Z: from 3 to 4 replicas" in text
+    assert re.search(r"^CapacityLimited +from 3 to 4 replicas \(since 2026-11-24T12:00:00Z\)", text, re.MULTILINE)
+
+
+def test_in_a_narrow_terminal_texts_stay_in_their_column_and_nothing_is_cut() -> None:
+    text = printed(
+        {**explain(SERVICE), "now": explain_now(SERVICE, some_signals(in_flight=45, think_on=0.4))}, width=50
+    )
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= 50
+    assert "…" not in text
+    [place] = [number for number, line in enumerate(lines) if line.startswith("CapacityLimited     from")]
+    assert lines[place + 1].startswith(" " * len("bounded by ceiling"))
 
 
 def test_signals_of_now_come_with_what_the_laws_make_of_them() -> None:

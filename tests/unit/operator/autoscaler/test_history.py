@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kat_operator.autoscaler.history import BUCKET_SECONDS, MEMORY_SECONDS, History, climb, record, since, surge
+from kat_operator.autoscaler.history import BUCKET_SECONDS, LEAST_SECONDS, History, climb, record, since, surge
 
 
-def recorded(slots_at: Callable[[float], float], seconds: float, *, every: float = 5.0) -> History:
+def recorded(
+    slots_at: Callable[[float], float], seconds: float, *, every: float = 5.0, memory: float = 7_200.0
+) -> History:
     history: History = ()
     for tick in range(round(seconds / every)):
-        history = record(history, tick * every, slots=slots_at(tick * every), arriving=slots_at(tick * every), ready=1)
+        at = tick * every
+        history = record(history, at, slots=slots_at(at), arriving=slots_at(at), ready=1, memory=memory)
     return history
 
 
@@ -26,9 +29,10 @@ def test_a_bucket_keeps_the_most_slots_and_the_fewest_replicas() -> None:
     assert [(bucket.start, bucket.slots, bucket.ready) for bucket in history] == [(15.0, 9, 2)]
 
 
-def test_two_hours_are_remembered() -> None:
-    history = recorded(lambda _at: 1.0, 3 * MEMORY_SECONDS)
-    assert len(history) == MEMORY_SECONDS / BUCKET_SECONDS + 1
+@pytest.mark.parametrize(("memory", "kept"), [(7_200.0, 7_200.0), (0.0, LEAST_SECONDS)])
+def test_as_much_is_remembered_as_asked_for_and_half_an_hour_at_least(memory: float, kept: float) -> None:
+    history = recorded(lambda _at: 1.0, 8_000, memory=memory)
+    assert len(history) == kept / BUCKET_SECONDS + 1
 
 
 def test_what_began_before_is_left_out() -> None:

@@ -58,10 +58,17 @@ class TestUp:
         # Sized without headroom: 108 requests in flight on 40 a replica.
         assert (decision.replicas, max(decision.wishes, key=lambda wish: wish.replicas).law) == (3, "surge")
 
-    def test_a_surge_is_forgotten_after_two_hours(self) -> None:
-        scaler = Autoscaler()
-        scaler.sees_for(900, some_signals(in_flight=4 * SLOTS))
-        assert scaler.sees_for(9_000, some_signals(in_flight=5)).replicas == 1
+    @pytest.mark.parametrize(
+        ("memory", "quiet", "law"),
+        [(3_600.0, 2_400, "surge"), (3_600.0, 3_600, "in_flight"), (0.0, 600, "in_flight")],
+        ids=["within its memory", "after it", "without one"],
+    )
+    def test_a_surge_is_remembered_for_as_long_as_the_spec_says(self, memory: float, quiet: int, law: str) -> None:
+        scaler = Autoscaler(AUTOSCALING.model_copy(update={"surge_memory_seconds": memory}))
+        scaler.sees_for(600, some_signals(in_flight=5))
+        scaler.sees_for(600, some_signals(in_flight=4 * SLOTS))
+        decision = scaler.sees_for(quiet, some_signals(in_flight=5))
+        assert max(decision.wishes, key=lambda wish: wish.replicas).law == law
 
     def test_a_growing_queue_tells_what_a_full_fleet_hides(self) -> None:
         scaler = Autoscaler(ready=1)
@@ -187,8 +194,12 @@ class TestWithoutSignals:
         limited = decided(an_observation(None, ready=3, ceiling=4), least=9)
         assert (limited.replicas, limited.reason) == (4, Reason.CAPACITY)
 
-    def test_nothing_goes_though_max_or_the_ceiling_fell(self) -> None:
-        assert decided(an_observation(None, ready=3, starting=2, ceiling=1), most=2).replicas == 5
+    def test_nothing_goes_though_the_ceiling_fell(self) -> None:
+        assert decided(an_observation(None, ready=3, starting=2, ceiling=1)).replicas == 5
+
+    def test_a_lowered_max_goes_before_the_hold(self) -> None:
+        decision = decided(an_observation(None, ready=3, starting=2), most=2)
+        assert (decision.replicas, decision.reason, decision.bounds) == (2, Reason.MAXIMUM, ("hold", "max"))
 
     def test_replicas_that_start_have_none_and_that_is_told(self) -> None:
         assert decided(an_observation(None, ready=0, starting=2)).reason == Reason.STARTING

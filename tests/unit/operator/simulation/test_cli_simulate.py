@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner, Result
 
 from kat_operator.cli_simulate import simulate
 from kat_operator.simulation.report import BEGIN, END
+from kat_operator.simulation.synthetic import Shape, from_shape
+from kat_operator.simulation.trace import Trace
 
+PAGE = Path(__file__).parents[4] / "docs" / "autoscaling.md"
+COMMANDS = [line for line in PAGE.read_text().splitlines() if line.startswith("kat simulate ")]
 LAWS = ["ours", "keda", "hpa", "apa", "llm-d", "static"]
 
 
@@ -79,6 +85,28 @@ def test_a_file_that_is_no_trace_is_one_line_of_error(tmp_path: Path) -> None:
     result = invoke("--trace", path)
     assert result.exit_code == 1
     assert "TIMESTAMP" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_pages_commands_are_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("requests.csv", "bench/results/engine.json", "docs/autoscaling.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert simulate.make_context("simulate", shlex.split(command, comments=True)[2:]).params
+
+
+def test_a_report_tries_as_many_seeds_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(name: str, *, intensity: float, seed: int) -> Trace:
+        shape = Shape(120.0, lambda t: np.full_like(t, intensity), lambda t: np.full_like(t, 0.3))
+        return from_shape(name, shape, warmup=60.0, seed=seed)
+
+    monkeypatch.setattr("kat_operator.cli_simulate.make_trace", short)
+    monkeypatch.setattr("kat_operator.cli_simulate.SHAPES", {"diurnal": None})
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    assert invoke("--report", page, "--seed", "5", "--seeds", "3").exit_code == 0
+    assert "| diurnal x1 | 6, 7 |" in page.read_text()
 
 
 def test_a_report_needs_a_page_with_its_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

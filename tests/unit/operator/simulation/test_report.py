@@ -55,6 +55,24 @@ def test_the_page_shows_every_law_and_every_loss() -> None:
     assert "- some trace: attains 98.00%, below 99%." in page
 
 
+def test_bounds_are_shown_and_are_no_law_to_lose_against() -> None:
+    bounds = [run("peak", attained=0.999, gpu_hours=7.0), run("foresight", attained=0.999, gpu_hours=6.0)]
+    runs = [*cell((0.99, 8.0), (0.9, 9.0)), *bounds]
+    assert losses(runs) == []
+    page = as_markdown([runs])
+    assert page.count("| static, for the peak |") == page.count("| *with foresight* |") == 1
+
+
+def test_other_seeds_are_told_by_their_median_and_worst() -> None:
+    seeds = [
+        [replace(each, seed=seed) for each in cell((attained, gpu_hours), (0.9, 9.0))]
+        for seed, attained, gpu_hours in ((1, 0.999, 7.0), (2, 0.98, 7.9), (3, 0.995, 6.0))
+    ]
+    page = as_markdown([], seeds)
+    assert "| some trace | 1, 2, 3 | 99.50% | 98.00% | 70% | 79% |" in page
+    assert "- some trace, seed 2: attains 98.00%, below 99%." in page
+
+
 def test_bars_are_as_high_as_their_share_of_the_highest() -> None:
     assert bars([0, 1, 4, 8]) == " ▁▄█"
     assert bars([1, 2], highest=8) == "▁▂"

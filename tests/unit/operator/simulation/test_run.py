@@ -19,9 +19,10 @@ from kat_operator.simulation.run import (
     peak_replicas,
     simulate,
     simulate_law,
-    static_peak,
+    static_fleet,
     with_room,
 )
+from kat_operator.simulation.score import attained_in_each
 from kat_operator.simulation.synthetic import Shape, from_shape
 from kat_operator.simulation.trace import Trace, read_trace
 
@@ -95,22 +96,34 @@ def test_more_replicas_answer_more_requests_in_time() -> None:
     assert attained[-1] > 0.99
 
 
-def test_the_static_peak_is_the_smallest_fleet_that_attains_the_goal() -> None:
+def test_the_static_fleet_is_the_smallest_fleet_that_attains_the_goal() -> None:
     trace = steady(8.0)
-    found = static_peak(trace, SETTING)
+    found = static_fleet(trace, SETTING)
     size = found.score.most_replicas
     assert found.score.attained >= 0.99
     assert constant(trace, size - 1).score.attained < 0.99
 
 
+def test_the_fleet_for_the_peak_attains_the_goal_in_each_part_of_the_time() -> None:
+    # Ten busy seconds in a quiet quarter of an hour.
+    shape = Shape(900.0, lambda t: np.where((t > 600) & (t < 610), 12.0, 1.0), lambda t: np.full_like(t, 0.3))
+    trace = from_shape("peak", shape, warmup=60.0)
+    on_the_whole = static_fleet(trace, SETTING, goal=0.92)
+    in_each = static_fleet(trace, SETTING, goal=0.92, window=300.0)
+    assert (on_the_whole.law, in_each.law) == ("static", "peak")
+    assert in_each.score.most_replicas > on_the_whole.score.most_replicas
+    smaller = constant(trace, in_each.score.most_replicas - 1)
+    assert attained_in_each(trace, smaller.requests, SETTING.autoscaling.objectives, 300.0) < 0.92
+
+
 def test_a_goal_out_of_reach_is_answered_with_the_largest_fleet() -> None:
-    found = static_peak(steady(0.2, 100.0), SETTING, goal=1.1)
+    found = static_fleet(steady(0.2, 100.0), SETTING, goal=1.1)
     assert found.score.most_replicas == 1_000
 
 
 def test_laws_may_ask_for_half_as_many_again_as_the_static_fleet() -> None:
     trace = steady(8.0)
-    found = static_peak(trace, SETTING)
+    found = static_fleet(trace, SETTING)
     assert with_room(SETTING, found).bounds.max == int(1.5 * found.score.most_replicas + 0.5)
 
 
@@ -161,6 +174,6 @@ def test_a_recorded_trace_runs_under_every_law(tmp_path: Path) -> None:
     rows = "\n".join(f"{number * 0.4},{200 + number % 700},{10 + number % 90}" for number in range(1_500))
     path.write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}\n")
     trace = read_trace(path)
-    scores = [static_peak(trace, SETTING).score, *(simulate_law(trace, law, SETTING).score for law in LAWS)]
+    scores = [static_fleet(trace, SETTING).score, *(simulate_law(trace, law, SETTING).score for law in LAWS)]
     assert {score.requests for score in scores} == {1_500}
     assert all(0 < score.gpu_hours <= 12 * score.hours for score in scores)

@@ -7,7 +7,7 @@ import pytest
 
 from kat_operator.api import ObjectivesSpec
 from kat_operator.simulation.replica import Request
-from kat_operator.simulation.score import Score, flaps, score
+from kat_operator.simulation.score import Score, attained_in_each, flaps, score
 from kat_operator.simulation.trace import Trace
 
 OBJECTIVES = ObjectivesSpec(time_to_first_answer_token_on_seconds=60, time_to_first_answer_token_off_seconds=3)
@@ -66,3 +66,19 @@ def test_gpu_hours_are_hours() -> None:
 )
 def test_a_flap_is_a_change_undone_within_a_quarter_of_an_hour(changes: list[tuple[float, int]], count: int) -> None:
     assert flaps(changes) == count
+
+
+@pytest.mark.parametrize(
+    ("window", "least"),
+    [(float("inf"), 0.75), (3_600.0, 0.75), (900.0, 0.5), (1_500.0, 2 / 3)],
+    ids=["all of the time", "its length", "a quarter of it", "the rest belongs to the last whole one"],
+)
+def test_a_goal_for_each_part_of_the_time_is_held_against_the_worst_part(window: float, least: float) -> None:
+    trace = Trace("t", np.zeros(0), NONE, NONE, NONE, NONE.astype(bool), 3_700.0, 100.0)
+    requests = [answered(50, 9), answered(150, 1), answered(2_000, 9), answered(2_500, 1), answered(3_600, 1)]
+    assert attained_in_each(trace, requests, OBJECTIVES, window) == pytest.approx(least)
+
+
+def test_a_time_without_requests_misses_nothing() -> None:
+    trace = Trace("t", np.zeros(0), NONE, NONE, NONE, NONE.astype(bool), 3_700.0, 100.0)
+    assert attained_in_each(trace, [], OBJECTIVES, 300.0) == 1.0
