@@ -65,7 +65,9 @@ USER 1000:1000
 ENTRYPOINT ["kat", "predictor", "serve"]
 
 FROM base AS predictor
-# vLLM's kernels are compiled where they run, since they depend on the GPU: Triton calls a C compiler for that.
+# The one image that keeps a compiler. vLLM's kernels are compiled where they run, since they depend on the GPU. Triton has
+# compilers for these with it, but builds the module by which it speaks to the driver with a C compiler and Python's
+# headers, at its first kernel, and refuses to go on without (triton/runtime/build.py, as of 3.7).
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev \
     && rm -rf /var/lib/apt/lists/*

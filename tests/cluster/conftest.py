@@ -1,6 +1,5 @@
 """One control plane for the session; a namespace and GPU nodes of its own for each test."""
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -11,13 +10,13 @@ import pytest
 from kat_operator.api import SERVICE_LABEL
 from tests.fakes.cluster import GpuPool, MakePool, condition
 from tests.fakes.cluster_services import Services
-from tests.fakes.folders import database_folder
 from tests.fakes.operator_process import OperatorProcess, install, install_definition, uninstall
 from tests.fakes.prometheus import FakePrometheus, ServingPod, fake_prometheus
+from tests.fakes.started_control_plane import started_control_plane
 from tools.cluster import build
 from tools.cluster.api_client import wait_until
 from tools.cluster.control_plane import ControlPlane
-from tools.cluster.errors import ClusterError, Unavailable
+from tools.cluster.errors import ClusterError
 from tools.cluster.images import recipes
 from tools.cluster.node.requirements import demand
 
@@ -35,6 +34,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         build.binaries(*build.CONTROL_PLANE, *build.KSERVE, say=say)
         if any(item.path.name.startswith("test_chart") for item in session.items):
             build.binaries("helm", say=say)
+        if any(item.path.name == "test_readme_cluster.py" for item in session.items):
+            build.binaries(*build.FOR_PEOPLE, say=say)
         if any(item.path.name == "test_real_node.py" for item in session.items):
             demand()
             build.binaries(*build.REAL_NODE, say=say)
@@ -44,13 +45,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """etcd, API server, controllers, scheduler, kwok and KServe; shared, so a test makes what it needs in `namespace`."""
-    folder = Path(tempfile.mkdtemp(prefix="kat-cluster-", dir=database_folder()))
-    try:
-        cluster = ControlPlane.start(folder)
-    except Unavailable as reason:
-        folder.rmdir()
-        pytest.skip(f"NO CLUSTER TESTS: {reason}")
-    with cluster:
+    with started_control_plane() as cluster:
         yield cluster
 
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tests.fakes.chart_values import CHART_VALUES
 from tests.fakes.cluster import SECONDS, MakePool
 from tests.fakes.cluster_services import Services
-from tests.fakes.helm import CHART, EXAMPLES, SECRETS, Helm
+from tests.fakes.helm import CHART, SECRETS, Helm
 from tests.fakes.operator_process import OperatorProcess
 from tools.cluster.api_client import ApiClient, wait_until
 from tools.cluster.control_plane import ControlPlane
@@ -21,9 +22,8 @@ Manifest = dict[str, Any]
 MakeOperator = Callable[..., OperatorProcess]
 
 RELEASE: Final = "kat"
-UNKNOWN_HERE: Final = {"Cluster", "ServiceMonitor"}
-"""Kinds of operators that this control plane has no definitions of."""
 POD_KINDS: Final = {"Deployment", "StatefulSet", "Job"}
+EVERY_VALUES: Final = pytest.mark.parametrize("values", CHART_VALUES.values(), ids=CHART_VALUES.keys())
 
 
 @pytest.fixture
@@ -62,10 +62,8 @@ def collection(api: ApiClient) -> Callable[[Manifest], str]:
     return collection
 
 
-def rendered(helm: Helm, example: Path, namespace: str) -> list[Manifest]:
-    values = {"namePrefix": namespace, "networkPolicy": {"enabled": True}}
-    manifests = helm.render("--values", example, namespace=namespace, values=values)
-    return [each for each in manifests if each["kind"] not in UNKNOWN_HERE]
+def rendered(helm: Helm, values: Manifest, namespace: str) -> list[Manifest]:
+    return helm.render(namespace=namespace, values={**values, "namePrefix": namespace})
 
 
 def pod_of(workload: Manifest) -> Manifest:
@@ -78,17 +76,51 @@ def pod_of(workload: Manifest) -> Manifest:
     return {"metadata": {"generateName": "pod-", "labels": template["metadata"]["labels"]}, "spec": spec}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@EVERY_VALUES
 def test_the_api_server_takes_every_manifest(
-    helm: Helm, api: ApiClient, namespace: str, collection: Callable[[Manifest], str], example: Path
+    helm: Helm, api: ApiClient, namespace: str, collection: Callable[[Manifest], str], values: Manifest
 ) -> None:
-    for manifest in rendered(helm, example, namespace):
+    for manifest in rendered(helm, values, namespace):
         api.create(collection(manifest), manifest, dryRun="All", fieldValidation="Strict")
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_every_pod_is_within_the_restricted_standard(helm: Helm, api: ApiClient, namespace: str, example: Path) -> None:
-    for workload in rendered(helm, example, namespace):
+@pytest.mark.parametrize(
+    ("kind", "spec", "words"),
+    [
+        ("PodMonitor", {"selector": {}, "podMetricsEndpoints": [{"interval": "soon"}]}, "interval"),
+        ("ServiceMonitor", {"selector": {}, "endpoints": [{"prot": "http"}]}, "prot"),
+        ("PrometheusRule", {"groups": [{"name": "a", "rules": [{"record": "a"}]}]}, "expr"),
+        ("Cluster", {"instances": 0}, "instances"),
+    ],
+)
+def test_it_would_have_refused_a_bad_object_of_another_operator(
+    api: ApiClient, namespace: str, collection: Callable[[Manifest], str], kind: str, spec: Manifest, words: str
+) -> None:
+    version = "postgresql.cnpg.io/v1" if kind == "Cluster" else "monitoring.coreos.com/v1"
+    manifest = {
+        "apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": namespace}, "spec": spec,
+    }  # fmt: skip
+
+    with pytest.raises(httpx.HTTPStatusError, match=words):
+        api.create(collection(manifest), manifest, dryRun="All", fieldValidation="Strict")
+
+
+def test_rights_in_some_namespaces_are_taken(
+    helm: Helm, api: ApiClient, namespace: str, collection: Callable[[Manifest], str]
+) -> None:
+    values = {**SECRETS, "operator": {"namespaces": [namespace]}}
+
+    bindings = [each for each in rendered(helm, values, namespace) if each["kind"] == "RoleBinding"]
+    for manifest in bindings:
+        api.create(collection(manifest), manifest, dryRun="All", fieldValidation="Strict")
+    assert len(bindings) == 2
+
+
+@EVERY_VALUES
+def test_every_pod_is_within_the_restricted_standard(
+    helm: Helm, api: ApiClient, namespace: str, values: Manifest
+) -> None:
+    for workload in rendered(helm, values, namespace):
         if workload["kind"] in POD_KINDS:
             api.create(f"/api/v1/namespaces/{namespace}/pods", pod_of(workload), dryRun="All")
 
@@ -113,7 +145,7 @@ class Release:
             "operator": {"nodeSelector": selector, "namespaces": [namespace]},
             "metering": {"nodeSelector": selector},
             "networkPolicy": {"enabled": True},
-            "monitoring": {"enabled": True},
+            "monitoring": {"enabled": True, "rules": {"enabled": True}, "dashboards": {"enabled": True}},
             "services": {
                 "kat": {
                     "model": {"uri": "default", "engine": "transformers"},

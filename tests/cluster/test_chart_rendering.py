@@ -16,6 +16,7 @@ from tests.fakes.operator_process import RBAC
 
 Manifest = dict[str, Any]
 PARTS = ("operator", "metering")
+POD_KINDS = ("Deployment", "StatefulSet", "Job")
 
 
 @pytest.fixture
@@ -52,6 +53,8 @@ def test_the_values_for_common_clusters_pass_the_strict_lint(helm: Helm, example
         ({"metering": {"settings": {"KAT_METERING_PORT": "80"}}}, "KAT_METERING_PORT"),
         ({"services": {"kat": {"model": {}}}}, "pools"),
         ({"networkPolicy": {"databasePort": 70_000}}, "databasePort"),
+        ({"runAsUser": "root"}, "runAsUser"),
+        ({"runAsUser": 0}, "runAsUser"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(helm: Helm, values: dict[str, Any], words: str) -> None:
@@ -138,6 +141,25 @@ def test_a_digest_takes_the_place_of_the_tag(helm: Helm) -> None:
     assert container["image"] == f"kat-serving/metering@{digest}"
 
 
+def users(manifests: list[Manifest]) -> set[object]:
+    templates = [each["spec"].get("template", each) for each in manifests if each["kind"] in {*POD_KINDS, "Pod"}]
+    return {each["spec"]["securityContext"].get(name) for each in templates for name in ("runAsUser", "fsGroup")}
+
+
+def test_all_processes_are_of_the_user_that_is_named_down_to_its_last_digit(helm: Helm) -> None:
+    manifests = helm.render(values={**SECRETS, "runAsUser": 1_000_680_001})
+
+    predictors = environment(one(manifests, "Deployment", "kat-operator"))["KAT_OPERATOR_RUN_AS_USER"]
+    assert (users(manifests), predictors) == ({1_000_680_001}, "1000680001")
+
+
+def test_where_the_platform_gives_users_none_is_named(helm: Helm) -> None:
+    manifests = helm.render(values={**SECRETS, "runAsUser": "platform", "database": {"mode": "trial"}})
+
+    predictors = environment(one(manifests, "Deployment", "kat-operator"))["KAT_OPERATOR_RUN_AS_USER"]
+    assert (users(manifests), predictors) == ({None}, "platform")
+
+
 def test_a_database_that_is_there_is_migrated_before_metering_starts(helm: Helm) -> None:
     manifests = helm.render(values=SECRETS)
 
@@ -180,6 +202,18 @@ def test_a_service_without_a_word_of_metering_uses_this_release(helm: Helm) -> N
         "url": "http://kat-metering.kat-system",
         "serviceToken": {"name": "kat-tokens", "key": "service-token"},
     }
+
+
+def test_a_token_is_rotated_by_naming_the_old_and_the_new_key(helm: Helm) -> None:
+    keys = {"serviceKey": "service-token-2", "furtherServiceKey": "service-token"}
+    manifests = helm.render(
+        values={**SECRETS, "tokens": {**SECRETS["tokens"], **keys}, "services": {"kat": {"model": {}, "pools": []}}}
+    )
+
+    metering = environment(one(manifests, "Deployment", "kat-metering"))
+    taken = [metering[name]["secretKeyRef"]["key"] for name in ("KAT_SERVICE_TOKEN", "KAT_FURTHER_SERVICE_TOKENS")]
+    sent = one(manifests, "AutoThinkService", "kat")["spec"]["metering"]["serviceToken"]["key"]
+    assert (taken, sent) == (["service-token-2", "service-token"], "service-token-2")
 
 
 def test_every_pod_of_the_release_is_fenced_off_but_for_what_a_policy_of_its_own_lets_through(helm: Helm) -> None:

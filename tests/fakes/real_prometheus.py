@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from kat.processes import Part, port_or_free
@@ -89,3 +92,11 @@ def running_prometheus(
         yield part, url
     finally:
         part.stop(timeout=_WAIT_SECONDS)
+
+
+def found(client: httpx.Client, expr: str) -> list[dict[str, Any]]:
+    """The series that a query finds now and that have a number."""
+    answer = client.post("/api/v1/query", data={"query": expr})
+    assert answer.is_success, f"{expr}: {answer.text}"
+    result: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return [series for series in result if math.isfinite(float(series["value"][1]))]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -37,17 +39,22 @@ def main() -> None:
     help="`real` adds one that runs pods, with images of the predictor, metering and the operator. Needs root.",
 )
 def up(nodes: int, node: str) -> None:
-    """Start the control plane, KServe's controller and nodes; stop them at Ctrl-C."""
+    """Start the control plane, KServe's controller and nodes; stop them at Ctrl-C.
+
+    kubectl and Helm are built, too, where PATH has none.
+    """
     # As Ctrl-C does: leave the `with` below, which stops everything.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
+        missing = [name for name in build.FOR_PEOPLE if shutil.which(name) is None]
+        tools = build.binaries(*missing, say=_CONSOLE.print)
         with _cluster(node) as cluster:
             # Labelled as NVIDIA's GPU feature discovery does, which examples/autothinkservice.yaml selects by.
             cluster.add_nodes(nodes, kind="h100", labels={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"})
             cluster.add_nodes(1, kind="h200", labels={"nvidia.com/gpu.product": "NVIDIA-H200"})
             _CONSOLE.print(
                 f"""
-  export KUBECONFIG={cluster.kubeconfig}
+  export KUBECONFIG={cluster.kubeconfig}{_path(tools)}
   kubectl get nodes
   kubectl get inferenceservices -A
 
@@ -58,6 +65,14 @@ logs are in {cluster.folder / "logs"}; Ctrl-C stops and removes all of it"""
         _CONSOLE.print("stopped")
     except (ClusterError, PartFailed) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _path(tools: Mapping[str, Path]) -> str:
+    """The line that puts them within reach; nothing where there are none."""
+    if not tools:
+        return ""
+    folders = ":".join(str(path.parent) for path in tools.values())
+    return f"\n  export PATH={folders}:$PATH"
 
 
 @contextmanager

@@ -44,6 +44,8 @@ SOURCES: Final = {
     "kube-scheduler": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
     "kubelet": Source("kubernetes", "k8s.io/kubernetes/cmd/kubelet"),
     "kube-proxy": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"),
+    # In a module of its own, so that whoever only runs tests need not build it.
+    "kubectl": Source("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     "kwok": Source("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "kserve-manager": Source("kserve", "github.com/kserve/kserve/cmd/manager"),
     "coredns": Source("coredns", "github.com/coredns/coredns"),
@@ -52,8 +54,18 @@ SOURCES: Final = {
 CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 KSERVE: Final = ("kserve-manager",)
 REAL_NODE: Final = ("kubelet", "kube-proxy", "coredns")
+FOR_PEOPLE: Final = ("kubectl", "helm")
 
 _KSERVE_CONFIG: Final = ("configmap/inferenceservice.yaml", "crd/full", "webhook/manifests.yaml")
+_KSERVE_CHARTS: Final = ("kserve-resources",)
+_DEFINITIONS: Final = {
+    ("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd"): (
+        "monitoring.coreos.com_podmonitors.yaml",
+        "monitoring.coreos.com_prometheusrules.yaml",
+        "monitoring.coreos.com_servicemonitors.yaml",
+    ),
+    ("github.com/cloudnative-pg/cloudnative-pg", "config/crd/bases"): ("postgresql.cnpg.io_clusters.yaml",),
+}
 
 
 def binaries(*names: str, say: Callable[[str], None] = lambda _line: None) -> dict[str, Path]:
@@ -73,19 +85,41 @@ def binaries(*names: str, say: Callable[[str], None] = lambda _line: None) -> di
 
 def kserve_config(say: Callable[[str], None] = lambda _line: None) -> Path:
     """KServe's own `config` folder, of the version that kserve-manager is: CRDs, webhooks, the ConfigMap."""
-    folder = _folder("kserve") / "config"
+    return _source_files("kserve", "github.com/kserve/kserve", "config", _KSERVE_CONFIG, say)
+
+
+def kserve_charts(say: Callable[[str], None] = lambda _line: None) -> Path:
+    """A folder with KServe's own Helm chart `kserve-resources`, of the version that kserve-manager is."""
+    return _source_files("kserve", "github.com/kserve/kserve", "charts", _KSERVE_CHARTS, say)
+
+
+def definitions(say: Callable[[str], None] = lambda _line: None) -> list[Path]:
+    """Files with the CRDs of other operators that objects of ours are for: Prometheus Operator's, CloudNativePG's.
+
+    Raises Unavailable where reading them needs Go and there is none, and BuildFailed.
+    """
+    return [
+        _source_files("definitions", package, root, names, say) / name
+        for (package, root), names in _DEFINITIONS.items()
+        for name in names
+    ]
+
+
+def _source_files(module: str, package: str, root: str, names: Sequence[str], say: Callable[[str], None]) -> Path:
+    """The folder `root` of a package's source, of the version that a module of ours pins; the named files of it alone."""
+    folder = _folder(module) / root
     if not folder.exists():
         go, lock = _go(), _lock(folder)
         with lock:
             if folder.exists():
                 return folder
-            say("kserve: reading its configuration")
-            _run([go, "mod", "download", "github.com/kserve/kserve"], MODULES / "kserve", say)
-            source = _run([go, "list", "-m", "-f", "{{.Dir}}", "github.com/kserve/kserve"], MODULES / "kserve", say)
+            say(f"{module}: reading {root} of {package}")
+            _run([go, "mod", "download", package], MODULES / module, say)
+            source = _run([go, "list", "-m", "-f", "{{.Dir}}", package], MODULES / module, say)
             with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
-                for name in _KSERVE_CONFIG:
-                    _copy(Path(source[-1]) / "config" / name, Path(partial) / "config" / name)
-                (Path(partial) / "config").rename(folder)
+                for name in names:
+                    _copy(Path(source[-1]) / root / name, Path(partial) / "read" / name)
+                (Path(partial) / "read").rename(folder)
     return folder
 
 
@@ -130,7 +164,7 @@ def _built(folder: Path, package: str) -> Path:
 
 def _ldflags(module: str) -> str:
     flags = ["-s", "-w"]
-    if module == "kubernetes":
+    if module in {"kubernetes", "kubectl"}:
         major, minor, _ = KUBERNETES_VERSION.split(".")
         version = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
         for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
@@ -175,7 +209,8 @@ def _copy(source: Path, target: Path) -> None:
     """What Go's module cache holds is read-only; the copy is not."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        for file in source.rglob("*.yaml"):
-            _copy(file, target / file.relative_to(source))
+        for file in source.rglob("*"):
+            if file.is_file():
+                _copy(file, target / file.relative_to(source))
     else:
         target.write_bytes(source.read_bytes())

@@ -33,14 +33,19 @@ _ESTABLISHED_SECONDS: Final = 30
 
 def install(api: ApiClient, config: Path) -> None:
     """The definitions and the configuration that the controller reads when it starts."""
-    for crd in _documents(config / "crd" / "full"):
-        if not any(part in crd["metadata"]["name"] for part in _NOT_RUN):
-            api.create(CRDS, crd)
-    wait_until(lambda: _established(api), seconds=_ESTABLISHED_SECONDS, what="KServe's definitions established")
+    install_definitions(api, config)
     api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     for document in _documents(config / "configmap"):
         if document["metadata"]["name"] == _CONFIG_MAP:
             api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _configured(document))
+
+
+def install_definitions(api: ApiClient, config: Path) -> None:
+    """InferenceService and the other kinds of the controller, served."""
+    for crd in _documents(config / "crd" / "full"):
+        if not any(part in crd["metadata"]["name"] for part in _NOT_RUN):
+            api.create(CRDS, crd)
+    wait_until(lambda: _established(api), seconds=_ESTABLISHED_SECONDS, what="KServe's definitions established")
 
 
 def install_webhooks(api: ApiClient, config: Path, *, port: int, authority: Path) -> None:

@@ -1,11 +1,20 @@
 {{/* What the pods of all parts share. Everything holds under the restricted Pod Security Standard. */}}
 
+{{/* `user` where the image knows one alone. A platform that gives each namespace ids of its own refuses any other. */}}
 {{- define "kat.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ .user }}
-runAsGroup: {{ .user }}
-fsGroup: {{ .user }}
+{{- if ne (include "kat.runAsUser" .root) "platform" }}
+{{- $user := .user | default (include "kat.runAsUser" .root) }}
+runAsUser: {{ $user }}
+runAsGroup: {{ $user }}
+fsGroup: {{ $user }}
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* Numbers come as floating point ones, whose last digits printing may lose. */}}
+{{- define "kat.runAsUser" -}}
+{{ kindIs "string" .Values.runAsUser | ternary .Values.runAsUser (int64 .Values.runAsUser) }}
 {{- end }}
 
 {{- define "kat.containerSecurity" -}}
@@ -26,6 +35,9 @@ tolerations:
 {{- with .values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
 {{- end }}
 # A node that fails takes one replica with it, not all.
 topologySpreadConstraints:

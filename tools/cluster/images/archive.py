@@ -30,6 +30,8 @@ class Image:
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str = "0:0"
+    stop_signal: str = "SIGTERM"
+    """What ends the first process of a pod that is deleted."""
 
     @property
     def full_name(self) -> str:
@@ -73,6 +75,7 @@ def _config(image: Image) -> dict[str, Any]:
             "Entrypoint": list(image.entrypoint),
             "Cmd": list(image.command),
             "WorkingDir": "/",
+            "StopSignal": image.stop_signal,
         },
         "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in image.layers]},
     }

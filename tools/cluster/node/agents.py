@@ -98,6 +98,8 @@ def kubelet_config(node: Node) -> dict[str, Any]:
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": node.cgroup,
+        # The machine has few cores for all: shares divide them fairly, quotas would let them lie idle.
+        "cpuCFSQuota": False,
         "failCgroupV1": False,
         "failSwapOn": False,
         "enforceNodeAllocatable": [],

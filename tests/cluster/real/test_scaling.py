@@ -1,0 +1,36 @@
+"""Load raises the number of real replicas, and they fall again under what load is left."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.installation import SERVICE, Installation
+from tests.fakes.service_change import wait_settled
+from tests.fakes.stream_books import new_customer, wait_delivered, wait_reported
+from tools.cluster.api_client import wait_until
+
+pytestmark = pytest.mark.timeout(1_800)
+
+SECONDS = 300
+
+
+def test_load_raises_replicas_from_one_to_three_and_lets_them_fall_while_no_stream_is_cut(
+    installed: Installation,
+) -> None:
+    wait_settled(installed, 1)
+    customer = new_customer(installed, "scaling")
+
+    with customer.load(streams=2, spread=True, max_tokens=16, seed=1) as low:
+        with customer.load(streams=8, spread=True, max_tokens=16, seed=2) as high:
+            wait_until(
+                lambda: len(installed.services.ready_pods(SERVICE)) == 3, seconds=SECONDS, what="3 replicas ready"
+            )
+            wait_until(lambda: len(customer.sources()) == 3, seconds=SECONDS, what="all three have served")
+        # Streams run on while the fleet gets smaller around them.
+        wait_settled(installed, 1)
+    wait_delivered(installed)
+
+    assert [*low.cut, *low.refused, *high.cut, *high.refused] == []
+    stored = customer.stored()
+    assert stored == low.completed | high.completed
+    wait_reported(customer, stored)
