@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.fakes.busy_platform import busy_platform
 from tests.fakes.grafana import Query, promql, queries
-from tests.fakes.real_prometheus import need_prometheus, running_prometheus
+from tests.fakes.real_prometheus import found, need_prometheus, running_prometheus
 
 RULES = Path(__file__).parents[3] / "dashboards" / "rules.yaml"
 WAIT_SECONDS = 60
@@ -41,13 +39,6 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clien
             assert time.monotonic() < deadline, "nothing is recorded"
             time.sleep(0.2)
         yield client
-
-
-def found(client: httpx.Client, expr: str) -> list[dict[str, Any]]:
-    answer = client.post("/api/v1/query", data={"query": expr})
-    assert answer.is_success, f"{expr}: {answer.text}"
-    result: list[dict[str, Any]] = answer.json()["data"]["result"]
-    return [series for series in result if math.isfinite(float(series["value"][1]))]
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=[query.name for query in QUERIES])
