@@ -14,6 +14,7 @@ from tests.fakes.cluster import condition
 from tests.fakes.installation import NAMESPACE, SERVICE, Installation
 from tools.cluster.api_client import Json
 from tools.cluster.node.agents import CONTAINERD_SOCKET
+from tools.cluster.node.namespaces import CommandFailed
 
 
 class Part(StrEnum):
@@ -52,7 +53,7 @@ class Strikes:
         self._order = self._shuffled()
 
     def next(self) -> bool:
-        """The next blow, to a pod by chance; False where no pod of its part is ready."""
+        """The next blow, to a pod by chance; False where none of its part is ready, or its container has just ended."""
         part, way = next(self._order)
         pods = [pod for pod in self._pods(part) if self._is_up(pod)]
         if not pods:
@@ -60,8 +61,8 @@ class Strikes:
         pod = self.dice.choice(sorted(pods, key=lambda pod: str(pod["metadata"]["name"])))
         if way is Way.DELETE:
             self.installed.api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}")
-        else:
-            self._kill(_container(pod))
+        elif not self._kill(_container(pod)):
+            return False
         self.done[part, way] += 1
         return True
 
@@ -76,10 +77,16 @@ class Strikes:
         # The API server learns late that a container was killed. To delete its pod then would take the outbox with it.
         return condition(pod, "Ready") == "True" and _container(pod) not in self._killed
 
-    def _kill(self, container: str) -> None:
+    def _kill(self, container: str) -> bool:
         self._killed.add(container)
         ctr = ("ctr", f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io")
-        self.installed.cluster.namespaces.run(*ctr, "tasks", "kill", "--signal", "SIGKILL", container)
+        try:
+            self.installed.cluster.namespaces.run(*ctr, "tasks", "kill", "--signal", "SIGKILL", container)
+        except CommandFailed as error:
+            if "not found" in str(error) or "already finished" in str(error):
+                return False
+            raise
+        return True
 
 
 def _container(pod: Json) -> str:
