@@ -36,6 +36,14 @@ def write_past(folder: Path, lines: Iterable[str]) -> None:
     )
 
 
+def write_targets(folder: Path, targets: Mapping[str, Mapping[str, str]]) -> None:
+    """Have the Prometheus of a folder scrape these, from a moment later on: `address:port`, and the labels it gets."""
+    groups = [{"targets": [address], "labels": dict(labels)} for address, labels in targets.items()]
+    new = folder / "targets.json.new"
+    new.write_text(json.dumps(groups))
+    new.replace(_targets(folder))
+
+
 @contextmanager
 def running_prometheus(
     folder: Path,
@@ -50,7 +58,7 @@ def running_prometheus(
 
     Args:
         folder: What it writes, and `write_past` may have written.
-        targets: `address:port` of what it scrapes, with the labels that this gets.
+        targets: What it scrapes, until `write_targets` says otherwise.
         interval: Between two scrapes.
         honor_labels: Whether a target's own labels go before those given here.
         rules: A file of rules, evaluated as often as is scraped.
@@ -64,12 +72,11 @@ def running_prometheus(
             {
                 "job_name": "replicas",
                 "honor_labels": honor_labels,
-                "static_configs": [
-                    {"targets": [address], "labels": dict(labels)} for address, labels in (targets or {}).items()
-                ],
+                "file_sd_configs": [{"files": [str(_targets(folder))]}],
             }
         ],
     }
+    write_targets(folder, targets or {})
     # JSON is YAML.
     (folder / "prometheus.yml").write_text(json.dumps(config))
     url = f"http://127.0.0.1:{port}"
@@ -92,6 +99,10 @@ def running_prometheus(
         yield part, url
     finally:
         part.stop(timeout=_WAIT_SECONDS)
+
+
+def _targets(folder: Path) -> Path:
+    return folder / "targets.json"
 
 
 def found(client: httpx.Client, expr: str) -> list[dict[str, Any]]:

@@ -22,17 +22,18 @@ from tests.fakes import console_demo
 from tests.fakes.grafana import promql, queries, sql
 from tests.fakes.helm import CHART
 from tests.fakes.installation import MODEL, Installation
-from tests.fakes.real_prometheus import found, need_prometheus, running_prometheus
+from tests.fakes.real_prometheus import found, need_prometheus, running_prometheus, write_targets
+from tests.fakes.service_change import wait_settled
 from tools.cluster.api_client import Json, wait_until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1_500)
 
 RULES: Final = CHART / "files" / "rules.yaml"
 PORTS: Final = {"operator": 8081, "metering": 8090}
 PREDICTOR_PORT: Final = 8080
 PROMQL: Final = list(queries("prometheus"))
 SQL: Final = list(queries("grafana-postgresql-datasource"))
-SECONDS: Final = 240
+SECONDS: Final = 420
 """Plenty for what a few rounds of requests and their samples take on a busy machine."""
 TENANT: Final = "onlooker"
 THRIFTY: Final = "thrifty"
@@ -88,6 +89,7 @@ class Watched:
 def watched(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Requests of every kind have gone through it until everything showed something, or for as long as there is."""
     need_prometheus()
+    wait_settled(installed)
     folder = tmp_path_factory.mktemp("prometheus")
     engine = create_engine(database_url(installed.database_url), poolclass=NullPool)
     with (
@@ -107,8 +109,10 @@ def watched(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -
         wait_until(lambda: known(installed.url, keys), seconds=SECONDS, what="predictors that know the new keys")
         found_so_far = Watched(installed, prometheus, engine)
         deadline = time.monotonic() + SECONDS
-        # Requests go on while it looks: a rate shows only what happened between two samples.
+        # Requests go on while it looks: a rate shows only what happened between two samples. The pods they go to may
+        # change meanwhile, as the fleet's size does.
         while (found_so_far.empty() or not found_so_far.refusals()) and time.monotonic() < deadline:
+            write_targets(folder, targets(installed))
             requests_of_every_kind(installed.url, keys)
         yield found_so_far
 
