@@ -29,12 +29,11 @@ def test_load_raises_replicas_from_one_to_three_and_lets_them_fall_while_no_stre
     customer = new_customer(installed, "scaling")
 
     with customer.load(streams=2, spread=True, max_tokens=TOKENS, seed=1) as low:
-        with customer.load(streams=14, spread=True, max_tokens=TOKENS, seed=2) as high:
-            with status_told(installed):
-                wait_until(
-                    lambda: len(installed.services.ready_pods(SERVICE)) == 3, seconds=SECONDS, what="3 replicas ready"
-                )
-                wait_until(lambda: len(customer.sources()) == 3, seconds=SECONDS, what="all three have served")
+        with customer.load(streams=14, spread=True, max_tokens=TOKENS, seed=2) as high, status_told(installed):
+            wait_until(
+                lambda: len(installed.services.ready_pods(SERVICE)) == 3, seconds=SECONDS, what="3 replicas ready"
+            )
+            wait_until(lambda: len(customer.sources()) == 3, seconds=SECONDS, what="all three have served")
         # Streams run on while the fleet gets smaller around them.
         wait_settled(installed, 1)
     wait_delivered(installed)
