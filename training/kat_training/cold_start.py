@@ -1,0 +1,112 @@
+"""The cold start: supervised fine-tuning of adapters on a corpus, so that the model writes the grammar and judges."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import get_peft_model
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from kat_training.adapter import save_adapter
+from kat_training.base_model import Base, lora_config
+from kat_training.cold_start_plan import ColdStartPlan
+from kat_training.curve import plot, write_curve
+from kat_training.examples import dataset
+from kat_training.run_folder import RunFolder
+from kat_training.sample import Sample
+
+_LOGGED: Final = ("step", "loss", "mean_token_accuracy", "learning_rate", "epoch")
+
+
+def cold_start(
+    base: Base, samples: list[Sample], plan: ColdStartPlan, folder: RunFolder, *, progress: Callable[[str], None]
+) -> Path:
+    """Train, or go on with what was begun in the folder; returns the adapter's folder.
+
+    Raises:
+        CorpusError: No sample fits.
+        RunError: The folder cannot be written.
+    """
+    began = time.monotonic()
+    examples, too_long = dataset(samples, base.tokenizer, max_length=plan.max_length)
+    progress(f"{len(examples)} samples to learn; {too_long} longer than {plan.max_length} tokens left out")
+    with folder.writing():
+        # Before the adapters, whose first values are drawn.
+        set_seed(plan.seed)
+        model = get_peft_model(base.model, lora_config(plan.rank))
+        trainer = SFTTrainer(
+            model=model,
+            args=_arguments(plan, folder.checkpoints),
+            train_dataset=examples,
+            processing_class=base.tokenizer,
+            callbacks=[_Curve(folder.path, progress)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        checkpoint = folder.last_checkpoint()
+        if checkpoint is not None:
+            progress(f"going on from {checkpoint.name}")
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        adapter = save_adapter(model, folder.path / "adapter")
+        plot(folder.path, ["loss", "mean_token_accuracy"], title="Cold start")
+        folder.finish(seconds=time.monotonic() - began, samples=len(examples), too_long=too_long)
+    return adapter
+
+
+def asked_for(base: str, corpus: Path, plan: ColdStartPlan) -> dict[str, Any]:
+    """What tells one run from another."""
+    return {"stage": "cold start", "base": base, "corpus": str(corpus.resolve()), **asdict(plan)}
+
+
+def _arguments(plan: ColdStartPlan, checkpoints: Path) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        max_steps=plan.steps,
+        per_device_train_batch_size=plan.batch,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(plan.warmup * plan.steps),
+        max_length=None,
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        # Batches of like lengths: half of what is computed would otherwise be padding.
+        train_sampling_strategy="group_by_length",
+        logging_steps=10,
+        save_steps=plan.save_every,
+        save_total_limit=2,
+        seed=plan.seed,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+
+
+class _Curve(TrainerCallback):
+    """Writes the curve, and says how far it is."""
+
+    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._progress = progress
+
+    def on_log(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the trainer's own signature
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        points = [
+            {str(name): entry[name] for name in _LOGGED if name in entry}
+            for entry in state.log_history
+            if "loss" in entry
+        ]
+        write_curve(self._folder, points)
+        if points:
+            self._progress(f"step {state.global_step} of {state.max_steps}: loss {points[-1]['loss']:.4f}")
