@@ -69,7 +69,9 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that every turn ends with."""
-    return tokenizer.get_vocab()[_TURN[1]]
+    # Not by `get_vocab`, which copies the whole of it.
+    (token,) = list(tokenizer.encode(_TURN[1], add_special_tokens=False))
+    return int(token)
 
 
 def lora_config(rank: int, *, dropout: float = 0.0) -> LoraConfig:

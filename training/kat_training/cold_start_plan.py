@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class ColdStartPlan:
     """How to fine-tune. The defaults are for a model of 135 million parameters on two cores."""
 
-    steps: int = 800
-    batch: int = 16
+    steps: int = 600
+    batch: int = 12
     """Samples a step."""
     rank: int = 16
     learning_rate: float = 8e-4

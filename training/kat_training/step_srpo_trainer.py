@@ -1,0 +1,168 @@
+"""TRL's GRPO with an advantage for each token, which is all that Step-SRPO adds to it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import (
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from trl.trainer.grpo_config import GRPOConfig
+
+from kat_training.checks import RunTests
+from kat_training.curve import write_curve
+from kat_training.sample import Sample
+from kat_training.step_srpo_credit import Rollout, figures, rollout, token_advantages
+from kat_training.step_srpo_plan import RlPlan, asked
+
+with warnings.catch_warnings():
+    # It looks at a vLLM that may be installed, imports it and warns of its version; nothing here generates with it.
+    warnings.simplefilter("ignore")
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+LOGGED: Final = (
+    "step", "judge_reward", "answer_reward", "right_share", "tokens", "think_on_share", "well_formed_share",
+    "loss", "grad_norm", "learning_rate",
+)  # fmt: skip
+
+
+class StepSrpoTrainer(GRPOTrainer):
+    """Groups of sampled turns, each token moved by the advantage of the part of the reward that it earned."""
+
+    def __init__(
+        self,
+        model: PeftModel,
+        tokenizer: PreTrainedTokenizerBase,
+        samples: Sequence[Sample],
+        plan: RlPlan,
+        *,
+        checkpoints: Path,
+        run_tests: RunTests,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        self._samples = samples
+        self._weights = plan.weights
+        self._run_tests = run_tests
+        self._group = plan.group
+        self._rollouts: list[Rollout] = []
+        super().__init__(
+            model=model,
+            reward_funcs=self._total,
+            args=_arguments(plan, checkpoints),
+            train_dataset=_questions(samples, plan),
+            processing_class=tokenizer,
+            callbacks=callbacks,
+        )
+        self.remove_callback(PrinterCallback)
+
+    def _total(
+        self, *, completion_ids: list[list[int]], sample: list[int], log_metric: Callable[[str, float], None], **_: Any
+    ) -> list[float | None]:
+        """What TRL asks for; it logs the sum, and what it computes of it is replaced below."""
+        self._rollouts = [
+            rollout(self._samples[index], tokens, self._decode, self._weights, self._run_tests)
+            for index, tokens in zip(sample, completion_ids, strict=True)
+        ]
+        for name, value in figures(self._rollouts).items():
+            log_metric(name, value)
+        return [each.reward.judge + each.reward.answer for each in self._rollouts]
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        starts = range(0, len(self._rollouts), self._group)
+        rows = [
+            torch.tensor(row)
+            for start in starts
+            for row in token_advantages(self._rollouts[start : start + self._group])
+        ]
+        # (batch,) becomes (batch, length), which `_compute_loss` is ready for.
+        scored["advantages"] = padded(rows, scored["completion_ids"])
+        return scored
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+
+def padded(rows: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Rows of different lengths as one tensor, zeros behind, of the shape and device of another."""
+    found = pad_sequence(list(rows), batch_first=True)
+    return torch.nn.functional.pad(found, (0, like.size(1) - found.size(1))).to(like.device)
+
+
+class Curve(TrainerCallback):
+    """Writes the curve, and says how far it is."""
+
+    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._progress = progress
+
+    def on_log(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the trainer's own signature
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        points = [
+            {str(name): entry[name] for name in LOGGED if name in entry}
+            for entry in state.log_history
+            if "judge_reward" in entry
+        ]
+        write_curve(self._folder, points)
+        if points:
+            last = points[-1]
+            self._progress(
+                f"step {state.global_step} of {state.max_steps}: judge {last['judge_reward']:.2f},"
+                f" answer {last['answer_reward']:.2f}, {last['tokens']:.0f} tokens"
+            )
+
+
+def _questions(samples: Sequence[Sample], plan: RlPlan) -> Dataset:
+    """The questions of all steps in their order: a run that goes on in a later round would draw another order."""
+    drawn = asked(len(samples), plan)
+    return Dataset.from_dict({
+        "prompt": [[{"role": each.role, "content": each.content} for each in samples[at].messages] for at in drawn],
+        "sample": drawn,
+    })  # fmt: skip
+
+
+def _arguments(plan: RlPlan, checkpoints: Path) -> GRPOConfig:
+    return GRPOConfig(
+        output_dir=str(checkpoints),
+        max_steps=plan.steps,
+        # A group at a time through the loss, all groups of a step through one generation.
+        per_device_train_batch_size=plan.group,
+        gradient_accumulation_steps=plan.prompts,
+        steps_per_generation=plan.prompts,
+        num_generations=plan.group,
+        max_completion_length=plan.max_completion,
+        temperature=plan.temperature,
+        shuffle_dataset=False,
+        beta=plan.beta,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=round(plan.warmup * plan.steps),
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_steps=plan.save_every,
+        save_total_limit=2,
+        seed=plan.seed,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
