@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     PreTrainedTokenizerBase,
@@ -91,6 +91,35 @@ class StepSrpoTrainer(GRPOTrainer):
         # (batch,) becomes (batch, length), which `_compute_loss` is ready for.
         scored["advantages"] = padded(rows, scored["completion_ids"])
         return scored
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: nn.Module,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        if self.accelerator.device.type != "cpu":
+            found: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
+            )
+            return found
+        # TRL goes over the vocabulary in tiles and over the prompts, too: without a GPU that takes several times as long.
+        plain = self.accelerator.unwrap_model(model).get_base_model()
+        with self.accelerator.autocast():
+            hidden = plain.base_model(
+                input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+            ).last_hidden_state[:, -logits_to_keep - 1 : -1]
+            kept = attention_mask[:, -logits_to_keep:].bool()
+            logits = plain.get_output_embeddings()(hidden[kept])
+        likely = torch.log_softmax(logits.float() / self.temperature, dim=-1)
+        of_tokens = likely.gather(-1, input_ids[:, -logits_to_keep:][kept][:, None])[:, 0]
+        with torch.no_grad():
+            entropies = -(likely.exp() * likely).sum(dim=-1)
+        empty = torch.zeros(kept.shape, device=kept.device)
+        return empty.masked_scatter(kept, of_tokens), empty.masked_scatter(kept, entropies), None
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))

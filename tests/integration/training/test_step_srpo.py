@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from kat.usage_event import Mode
-from kat_training.adapter import save_adapter
+from kat_training.adapter import load_adapter, save_adapter
 from kat_training.base_model import Base, end_of_turn, load_base, lora_config
 from kat_training.curve import read_curve
 from kat_training.errors import CorpusError, ModelError
@@ -73,7 +73,8 @@ def silent(_: str) -> None:
 
 
 def base_of(checkpoint: Path) -> Base:
-    return load_base(str(checkpoint), models_dir=checkpoint)
+    """In bfloat16, as the command loads it."""
+    return load_base(str(checkpoint), models_dir=checkpoint, dtype=torch.bfloat16)
 
 
 def adapter_of(base: Base, folder: Path) -> Path:
@@ -114,6 +115,28 @@ def test_the_loss_gets_an_advantage_for_each_token_and_the_judge_s_differ_from_t
         judge, last = batch["advantages"][:, 0], batch["completion_mask"].sum(dim=1) - 1
         assert judge.min() < judge.max()
         assert not torch.equal(judge, batch["advantages"].gather(1, last[:, None])[:, 0])
+
+
+def test_the_likelihoods_of_the_tokens_are_those_of_trl(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    base = base_of(checkpoint)
+    model = load_adapter(base, adapter, trainable=True)
+    trainer = StepSrpoTrainer(
+        model, base.tokenizer, SAMPLES, replace(PLAN, temperature=0.5),
+        checkpoints=tmp_path, run_tests=never_run, callbacks=[],
+    )  # fmt: skip
+    ids = torch.randint(256, (3, 12), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[0, :2] = 0  # a shorter prompt
+    mask[1, 9:] = 0  # a shorter completion
+    with torch.no_grad():
+        found = trainer._get_per_token_logps_and_entropies(model, ids, mask, 6, compute_entropy=True)
+        expected = super(StepSrpoTrainer, trainer)._get_per_token_logps_and_entropies(
+            model, ids, mask, 6, compute_entropy=True
+        )
+    written = mask[:, -6:].bool()
+    for ours, theirs in zip(found[:2], expected[:2], strict=True):
+        assert ours is not None
+        torch.testing.assert_close(ours[written], theirs[written], rtol=0.02, atol=0.02)  # bfloat16
 
 
 @pytest.mark.usefixtures("turns_that_differ")
