@@ -9,6 +9,7 @@ import click
 from kat_training.cli_data import data
 from kat_training.cli_distil import distil_model
 from kat_training.cli_eval import evaluate_model
+from kat_training.cli_labels import label_corpus
 from kat_training.cli_model import cold_start_model, merge_model
 from kat_training.cli_rl import rl_model
 
@@ -26,3 +27,4 @@ train.add_command(cold_start_model)
 train.add_command(merge_model)
 train.add_command(distil_model)
 train.add_command(rl_model)
+train.add_command(label_corpus)

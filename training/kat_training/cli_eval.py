@@ -115,19 +115,11 @@ async def _endpoint(endpoint: Endpoint, *, max_tokens: int) -> AsyncIterator[Sub
 @asynccontextmanager
 async def _engine(model: str, models_dir: Path | None, *, max_tokens: int, at_once: int) -> AsyncIterator[Subject]:
     # Takes seconds to import, and an evaluation over the serving API needs none of it.
-    from kat_predictor.engines.default_model import DefaultModelError  # noqa: PLC0415
-    from kat_predictor.engines.load import load_engine  # noqa: PLC0415
-    from kat_training.subject_engine import EngineSubject  # noqa: PLC0415
+    from kat_training.subject_engine import loaded_subject  # noqa: PLC0415
 
     configure_logs()  # standard output is for the figures
-    try:
-        engine = load_engine(
-            model, models_dir=models_dir or kat_home() / "models", engine="transformers", max_batch=at_once,
-            progress=lambda words: click.echo(words, err=True),
-        )  # fmt: skip
-    except (DefaultModelError, OSError, ValueError) as error:
-        raise SubjectError(f"the model {model} cannot be loaded: {error}") from error
-    try:
-        yield EngineSubject(engine, max_tokens=max_tokens)
-    finally:
-        await engine.close()
+    async with loaded_subject(
+        model, models_dir or kat_home() / "models", max_tokens=max_tokens, at_once=at_once,
+        progress=lambda words: click.echo(words, err=True),
+    ) as subject:  # fmt: skip
+        yield subject

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
@@ -11,6 +12,7 @@ from kat.usage_event import Mode
 from kat_predictor.autothink.instruction_rule import Decided
 from kat_training.sample import NATURAL_JUDGEMENT, Sample
 
+_DECIDED: Final = {"confirmed", "turned on", "turned off"}
 MARGIN: Final = 0.25
 """What thinking has to gain, as a share of the answers."""
 
@@ -106,6 +108,32 @@ def relabel(sample: Sample, label: Label) -> Sample:
     agreed = sample.mode is label.mode
     judgement = sample.judgement if agreed else NATURAL_JUDGEMENT[sample.language, label.mode]
     return replace(sample, mode=label.mode, mode_from="vote", judgement=judgement)
+
+
+def relabel_all(samples: Sequence[Sample], labels: Mapping[str, Label]) -> tuple[list[Sample], Counter[str]]:
+    """The samples in the modes that their votes gave them, and what became of how many.
+
+    One whose question nobody solved, or that has nothing to think, stays as it is, as one does that has no label.
+    """
+    relabelled, counts = [], Counter[str]()
+    for sample in samples:
+        label = labels.get(sample.id)
+        outcome = _outcome(sample, label)
+        counts[outcome] += 1
+        relabelled.append(relabel(sample, label) if label is not None and outcome in _DECIDED else sample)
+    return relabelled, counts
+
+
+def _outcome(sample: Sample, label: Label | None) -> str:
+    if label is None or sample.mode_from == "instruction":
+        return "not voted on"
+    if not label.solved:
+        return "solved by neither mode"
+    if label.mode is sample.mode:
+        return "confirmed"
+    if label.mode is Mode.ON:
+        return "turned on" if sample.working.strip() else "nothing to think"
+    return "turned off"
 
 
 def _tally(trials: Sequence[Trial]) -> Tally:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kat.usage_event import Mode
-from kat_training.labels import Label, Tally, Trial, relabel, vote
+from kat_training.labels import Label, Tally, Trial, relabel, relabel_all, vote
 from kat_training.quality import fault
+from kat_training.sample import Sample
 from tests.fakes.training_samples import CHAIN, SUM, never_run
 
 unhurried = settings(deadline=None, max_examples=40)
@@ -119,3 +120,28 @@ def test_an_instruction_stays_above_the_vote() -> None:
 def test_thinking_without_a_thought_to_learn_is_refused() -> None:
     with pytest.raises(ValueError, match="no working"):
         relabel(replace(SUM, working=""), THINK)
+
+
+ON_WINS = vote(trials(4, 4), trials(0, 4))
+OFF_WINS = vote(trials(4, 4), trials(4, 4))
+NOBODY_KNOWS = vote(trials(0, 4), trials(0, 4))
+
+
+@pytest.mark.parametrize(
+    ("sample", "label", "outcome", "mode"),
+    [
+        (SUM, OFF_WINS, "confirmed", Mode.OFF),
+        (SUM, ON_WINS, "turned on", Mode.ON),
+        (CHAIN, OFF_WINS, "turned off", Mode.OFF),
+        (CHAIN, NOBODY_KNOWS, "solved by neither mode", Mode.ON),
+        (replace(SUM, working=" "), ON_WINS, "nothing to think", Mode.OFF),
+        (replace(SUM, mode_from="instruction"), ON_WINS, "not voted on", Mode.OFF),
+        (CHAIN, None, "not voted on", Mode.ON),
+    ],
+)
+def test_a_corpus_takes_the_modes_of_its_votes_and_counts_them(
+    sample: Sample, label: Label | None, outcome: str, mode: Mode
+) -> None:
+    labels = {} if label is None else {sample.id: label}
+    (relabelled,), counts = relabel_all([sample], labels)
+    assert (counts, relabelled.mode) == ({outcome: 1}, mode)

@@ -124,3 +124,16 @@ async def test_one_question_without_an_answer_fails_the_run_by_its_own_error() -
         await evaluate(
             Parrot(failing=CHAIN), [SUM, CHAIN], ModeAsked.OFF, run_tests=never_run, at_once=2, progress=lambda: None
         )
+
+
+async def test_trials_of_one_question_are_drawn_apart_and_the_same_in_the_next_run() -> None:
+    async def seeds(seed: int) -> list[int | None]:
+        engine = ScriptedEngine(replies=["19\n</answer>"] * 3)
+        subject = EngineSubject(engine, max_tokens=500, temperature=0.8, seed=seed)
+        for mode in (ModeAsked.OFF, ModeAsked.OFF, ModeAsked.ON):
+            await subject.complete(CHAIN, mode)
+        return [call.sampling.seed for call in engine.calls]
+
+    first = await seeds(1)
+    assert (len(set(first)), await seeds(1)) == (3, first)
+    assert set(first).isdisjoint(await seeds(2))
