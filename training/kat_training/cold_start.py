@@ -84,8 +84,6 @@ def _arguments(plan: ColdStartPlan, checkpoints: Path) -> SFTConfig:
         bf16=True,
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
-        # Batches of like lengths: half of what is computed would otherwise be padding.
-        train_sampling_strategy="group_by_length",
         logging_steps=10,
         save_steps=plan.save_every,
         save_total_limit=2,
