@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from peft import get_peft_model
 from torch import Tensor, nn
-from transformers import PrinterCallback, set_seed
+from transformers import set_seed
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -24,6 +23,7 @@ from kat_training.distillation_objective import Batch, label_objective
 from kat_training.examples import dataset
 from kat_training.run_folder import RunFolder
 from kat_training.sample import Sample
+from kat_training.training_settings import go_on, shared_settings
 
 ADAPTER: Final = "adapter"
 _LOGGED: Final = ("loss", "grad_norm", "learning_rate", "epoch")
@@ -51,16 +51,12 @@ def cold_start(
         model = get_peft_model(base.model, lora_config(plan.rank))
         trainer = _Trainer(
             model=model,
-            args=_arguments(plan, folder.checkpoints),
+            args=_arguments(plan, folder),
             train_dataset=examples,
             processing_class=base.tokenizer,
             callbacks=[CurveCallback(folder.path, _LOGGED, progress)],
         )
-        trainer.remove_callback(PrinterCallback)
-        checkpoint = folder.last_checkpoint()
-        if checkpoint is not None:
-            progress(f"going on from {checkpoint.name}")
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        go_on(trainer, folder, progress)
         save_adapter(model, target)
         plot(folder.path, ["loss"], title="Cold start")
         folder.finish(seconds=time.monotonic() - began, samples=len(examples), too_long=too_long)
@@ -72,25 +68,15 @@ def asked_for(base: str, corpus: Path, plan: ColdStartPlan) -> dict[str, Any]:
     return {"stage": "cold start", "base": base, "corpus": str(corpus.resolve()), **asdict(plan)}
 
 
-def _arguments(plan: ColdStartPlan, checkpoints: Path) -> SFTConfig:
+def _arguments(plan: ColdStartPlan, folder: RunFolder) -> SFTConfig:
     return SFTConfig(
-        output_dir=str(checkpoints),
-        max_steps=plan.steps,
+        **shared_settings(plan, folder),
         per_device_train_batch_size=plan.batch,
-        learning_rate=plan.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=round(plan.warmup * plan.steps),
         max_length=None,
         bf16=True,
-        use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         logging_steps=10,
-        save_steps=plan.save_every,
-        save_total_limit=2,
-        seed=plan.seed,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )
 
 
@@ -102,5 +88,5 @@ class _Trainer(SFTTrainer):
         return_outputs: bool = False,  # noqa: ARG002, FBT001, FBT002 - the trainer's own signature
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Tensor:
-        """TRL's own loss goes over the vocabulary in tiles of a Triton kernel: without a GPU several times as slow."""
+        """TRL's own loss goes over the vocabulary in tiles made for a Triton kernel: slow without a GPU."""
         return label_objective(self.accelerator.unwrap_model(model).get_base_model(), inputs)

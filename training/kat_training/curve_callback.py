@@ -12,12 +12,22 @@ from kat_training.curve import write_curve
 
 
 class CurveCallback(TrainerCallback):
-    """Writes the curve whenever something is logged, and says how far the run is."""
+    """Writes the curve whenever something is logged, and says how far the run is.
 
-    def __init__(self, folder: Path, figures: Sequence[str], progress: Callable[[str], None]) -> None:
+    Args:
+        folder: The run's.
+        figures: What is kept of what the trainer logs; what has none of the first is no point.
+        progress: Takes a line for each point.
+        told: The figures in it.
+    """
+
+    def __init__(
+        self, folder: Path, figures: Sequence[str], progress: Callable[[str], None], *, told: Sequence[str] = ("loss",)
+    ) -> None:
         self._folder = folder
         self._figures = ("step", *figures)
         self._progress = progress
+        self._told = told
 
     def on_log(
         self,
@@ -29,8 +39,9 @@ class CurveCallback(TrainerCallback):
         points = [
             {str(name): entry[name] for name in self._figures if name in entry}
             for entry in state.log_history
-            if "loss" in entry
+            if self._figures[1] in entry
         ]
         write_curve(self._folder, points)
         if points:
-            self._progress(f"step {state.global_step} of {state.max_steps}: loss {points[-1]['loss']:.4f}")
+            figures = ", ".join(f"{name.replace('_', ' ')} {points[-1][name]:.4g}" for name in self._told)
+            self._progress(f"step {state.global_step} of {state.max_steps}: {figures}")

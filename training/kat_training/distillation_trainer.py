@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from kat_training.curve import plot
 from kat_training.curve_callback import CurveCallback
 from kat_training.distillation_objective import Batch, Objective, collate
 from kat_training.distillation_plan import DistillationPlan
 from kat_training.run_folder import RunFolder
+from kat_training.training_settings import go_on, shared_settings
 
 _LOGGED: Final = ("loss", "grad_norm", "learning_rate", "epoch")
 
@@ -31,20 +31,20 @@ def train(
     progress: Callable[[str], None],
 ) -> float:
     """Train what of the model takes gradients, or go on with what was begun in the folder; returns the seconds."""
+
+    def told(words: str) -> None:
+        progress(f"{title}: {words}")
+
     trainer = _Trainer(
         model=model,
         args=_arguments(plan, folder),
         train_dataset=examples,
         data_collator=collate,
-        callbacks=[CurveCallback(folder.path, _LOGGED, lambda words: progress(f"{title}: {words}"))],
+        callbacks=[CurveCallback(folder.path, _LOGGED, told)],
     )
     trainer.objective = objective
-    trainer.remove_callback(PrinterCallback)
-    checkpoint = folder.last_checkpoint()
-    if checkpoint is not None:
-        progress(f"{title}: going on from {checkpoint.name}")
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    go_on(trainer, folder, told)
     plot(folder.path, ["loss"], title=title)
     return time.monotonic() - began
 
@@ -64,20 +64,8 @@ class _Trainer(Trainer):
 
 def _arguments(plan: DistillationPlan, folder: RunFolder) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(folder.checkpoints),
-        max_steps=plan.steps,
+        **shared_settings(plan, folder),
         per_device_train_batch_size=plan.batch,
-        learning_rate=plan.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=round(plan.warmup * plan.steps),
-        use_cpu=not torch.cuda.is_available(),
-        # Batches of like lengths: half of what is computed would otherwise be padding.
-        train_sampling_strategy="group_by_length",
         logging_steps=10,
-        save_steps=plan.save_every,
-        save_total_limit=2,
-        seed=plan.seed,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )

@@ -54,7 +54,8 @@ class RunFolder:
         """Say what it took, with which versions, and drop the checkpoints: the result stands beside them."""
         versions = {name: version(name) for name in _PACKAGES}
         self._write({**self._read(), "seconds": round(seconds, 1), "versions": versions, **figures})
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

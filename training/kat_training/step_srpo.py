@@ -12,16 +12,19 @@ from kat_training.adapter import load_adapter, save_adapter
 from kat_training.base_model import Base, end_of_turn
 from kat_training.checks import RunTests
 from kat_training.curve import plot
+from kat_training.curve_callback import CurveCallback
 from kat_training.errors import CorpusError
 from kat_training.judging_template import prompt_ids
 from kat_training.run_folder import RunFolder
 from kat_training.sample import Sample
 from kat_training.step_srpo_plan import RlPlan
-from kat_training.step_srpo_trainer import Curve, StepSrpoTrainer
+from kat_training.step_srpo_trainer import LOGGED, StepSrpoTrainer
+from kat_training.training_settings import go_on
 
 ADAPTER: Final = "adapter"
 _REFERENCE: Final = "ref"
 """The name under which TRL keeps the adapter that it started from."""
+_TOLD: Final = ("judge_reward", "answer_reward", "tokens")
 _DRAWN: Final = ("judge_reward", "answer_reward", "think_on_share", "well_formed_share")
 
 
@@ -62,12 +65,9 @@ def step_srpo(
     with folder.writing():
         trainer = StepSrpoTrainer(
             model, base.tokenizer, fitting, plan,
-            checkpoints=folder.checkpoints, run_tests=run_tests, callbacks=[Curve(folder.path, progress)],
+            folder=folder, run_tests=run_tests, callbacks=[CurveCallback(folder.path, LOGGED, progress, told=_TOLD)],
         )  # fmt: skip
-        checkpoint = folder.last_checkpoint()
-        if checkpoint is not None:
-            progress(f"going on from {checkpoint.name}")
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        go_on(trainer, folder, progress)
         if _REFERENCE in model.peft_config:
             model.delete_adapter(_REFERENCE)
         save_adapter(model, target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -14,19 +13,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     PreTrainedTokenizerBase,
-    PrinterCallback,
     TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
 )
 from trl.trainer.grpo_config import GRPOConfig
 
 from kat_training.checks import RunTests
-from kat_training.curve import write_curve
+from kat_training.run_folder import RunFolder
 from kat_training.sample import Sample
 from kat_training.step_srpo_credit import Rollout, figures, rollout, token_advantages
 from kat_training.step_srpo_plan import RlPlan, asked
+from kat_training.training_settings import shared_settings
 
 with warnings.catch_warnings():
     # It looks at a vLLM that may be installed, imports it and warns of its version; nothing here generates with it.
@@ -34,7 +30,7 @@ with warnings.catch_warnings():
     from trl.trainer.grpo_trainer import GRPOTrainer
 
 LOGGED: Final = (
-    "step", "judge_reward", "answer_reward", "right_share", "tokens", "think_on_share", "well_formed_share",
+    "judge_reward", "answer_reward", "right_share", "tokens", "think_on_share", "well_formed_share",
     "loss", "grad_norm", "learning_rate",
 )  # fmt: skip
 
@@ -49,7 +45,7 @@ class StepSrpoTrainer(GRPOTrainer):
         samples: Sequence[Sample],
         plan: RlPlan,
         *,
-        checkpoints: Path,
+        folder: RunFolder,
         run_tests: RunTests,
         callbacks: list[TrainerCallback],
     ) -> None:
@@ -61,12 +57,11 @@ class StepSrpoTrainer(GRPOTrainer):
         super().__init__(
             model=model,
             reward_funcs=self._total,
-            args=_arguments(plan, checkpoints),
+            args=_arguments(plan, folder),
             train_dataset=_questions(samples, plan),
             processing_class=tokenizer,
             callbacks=callbacks,
         )
-        self.remove_callback(PrinterCallback)
 
     def _total(
         self, *, completion_ids: list[list[int]], sample: list[int], log_metric: Callable[[str, float], None], **_: Any
@@ -106,7 +101,7 @@ class StepSrpoTrainer(GRPOTrainer):
                 model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
             )
             return found
-        # TRL goes over the vocabulary in tiles and over the prompts, too: without a GPU that takes several times as long.
+        # TRL goes over the vocabulary in tiles made for a GPU, and over the prompts, too.
         plain = self.accelerator.unwrap_model(model).get_base_model()
         with self.accelerator.autocast():
             hidden = plain.base_model(
@@ -131,34 +126,6 @@ def padded(rows: Sequence[Tensor], like: Tensor) -> Tensor:
     return torch.nn.functional.pad(found, (0, like.size(1) - found.size(1))).to(like.device)
 
 
-class Curve(TrainerCallback):
-    """Writes the curve, and says how far it is."""
-
-    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
-        self._folder = folder
-        self._progress = progress
-
-    def on_log(
-        self,
-        args: TrainingArguments,  # noqa: ARG002 - the trainer's own signature
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
-    ) -> None:
-        points = [
-            {str(name): entry[name] for name in LOGGED if name in entry}
-            for entry in state.log_history
-            if "judge_reward" in entry
-        ]
-        write_curve(self._folder, points)
-        if points:
-            last = points[-1]
-            self._progress(
-                f"step {state.global_step} of {state.max_steps}: judge {last['judge_reward']:.2f},"
-                f" answer {last['answer_reward']:.2f}, {last['tokens']:.0f} tokens"
-            )
-
-
 def _questions(samples: Sequence[Sample], plan: RlPlan) -> Dataset:
     """The questions of all steps in their order: a run that goes on in a later round would draw another order."""
     drawn = asked(len(samples), plan)
@@ -168,10 +135,9 @@ def _questions(samples: Sequence[Sample], plan: RlPlan) -> Dataset:
     })  # fmt: skip
 
 
-def _arguments(plan: RlPlan, checkpoints: Path) -> GRPOConfig:
+def _arguments(plan: RlPlan, folder: RunFolder) -> GRPOConfig:
     return GRPOConfig(
-        output_dir=str(checkpoints),
-        max_steps=plan.steps,
+        **shared_settings(plan, folder),
         # A group at a time through the loss, all groups of a step through one generation.
         per_device_train_batch_size=plan.group,
         gradient_accumulation_steps=plan.prompts,
@@ -181,17 +147,8 @@ def _arguments(plan: RlPlan, checkpoints: Path) -> GRPOConfig:
         temperature=plan.temperature,
         shuffle_dataset=False,
         beta=plan.beta,
-        learning_rate=plan.learning_rate,
         lr_scheduler_type="constant_with_warmup",
-        warmup_steps=round(plan.warmup * plan.steps),
         bf16=True,
-        use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         logging_steps=1,
-        save_steps=plan.save_every,
-        save_total_limit=2,
-        seed=plan.seed,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )

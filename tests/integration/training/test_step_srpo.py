@@ -122,7 +122,7 @@ def test_the_likelihoods_of_the_tokens_are_those_of_trl(checkpoint: Path, adapte
     model = load_adapter(base, adapter, trainable=True)
     trainer = StepSrpoTrainer(
         model, base.tokenizer, SAMPLES, replace(PLAN, temperature=0.5),
-        checkpoints=tmp_path, run_tests=never_run, callbacks=[],
+        folder=RunFolder(tmp_path, {}), run_tests=never_run, callbacks=[],
     )  # fmt: skip
     ids = torch.randint(256, (3, 12), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
