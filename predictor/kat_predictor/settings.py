@@ -27,8 +27,8 @@ class Settings(BaseSettings):
         str,
         Field(
             min_length=1,
-            description="Model to serve: a local folder, a Hugging Face hub id, or `default` for the bundled "
-            "SmolLM2-135M-Instruct.",
+            description="Model to serve: a local folder, a Hugging Face hub id, `default` for the bundled SmolLM2-135M, "
+            "which was taught to judge, or `smollm2-135m-instruct` for the chat model that it was taught from.",
         ),
     ] = DEFAULT_MODEL
     model_name: Annotated[

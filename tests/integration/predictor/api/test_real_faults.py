@@ -63,7 +63,7 @@ StartEngine = Callable[[str], Server]
 
 
 @pytest.fixture(scope="module")
-def start_engine(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[StartEngine]:
+def start_engine(base_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[StartEngine]:
     """Gives the server of an engine; a new one where a test has ended the last."""
     running: dict[str, Server] = {}
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def start_engine(default_model_path: Path, tmp_path_factory: pytest.TempPathFact
             if engine not in running or running[engine].process.poll() is not None:
                 command = [str(Path(sys.executable).with_name("kat")), "predictor", "serve"]
                 settings = {
-                    "KAT_MODEL": str(default_model_path),
+                    "KAT_MODEL": str(base_model_path),
                     "KAT_ENGINE": engine,
                     "KAT_ENGINE_ARGS": ENGINE_ARGUMENTS[engine],
                 }

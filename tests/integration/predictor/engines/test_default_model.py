@@ -1,9 +1,16 @@
+"""The bundled checkpoints, as they are made from the packages that are really installed."""
+
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from kat_predictor.judging_template import JUDGING_TEMPLATE
 
 LOAD_WITHOUT_NETWORK = """
 import socket, sys
@@ -18,11 +25,17 @@ print(model.dtype, sum(p.numel() for p in model.parameters()), tokenizer.eos_tok
 """
 
 
-def test_the_checkpoint_loads_without_a_network_whatever_the_environment_says(default_model_path: Path) -> None:
+@pytest.fixture(params=["default_model_path", "base_model_path"])
+def bundled(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def test_a_checkpoint_loads_without_a_network_whatever_the_environment_says(bundled: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
 
     loaded = subprocess.run(
-        [sys.executable, "-c", LOAD_WITHOUT_NETWORK, default_model_path],
+        [sys.executable, "-c", LOAD_WITHOUT_NETWORK, bundled],
         env=environment,
         capture_output=True,
         text=True,
@@ -30,3 +43,7 @@ def test_the_checkpoint_loads_without_a_network_whatever_the_environment_says(de
     )
 
     assert (loaded.stdout.split(), loaded.returncode) == (["torch.bfloat16", "134515008", "<|im_end|>"], 0), loaded
+
+
+def test_the_default_model_is_asked_in_the_template_that_it_was_taught_in(default_model_path: Path) -> None:
+    assert AutoTokenizer.from_pretrained(default_model_path).chat_template == JUDGING_TEMPLATE

@@ -1,4 +1,4 @@
-"""What every engine does alike, on the real default model."""
+"""What every engine does alike, on a real chat model."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CHAT = [{"role": "user", "content": "Tell me about the sea."}]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["transformers", "vllm"])
-async def engine(request: pytest.FixtureRequest, default_model_path: Path) -> AsyncIterator[Any]:
+async def engine(request: pytest.FixtureRequest, base_model_path: Path) -> AsyncIterator[Any]:
     """Any, for besides the protocol the engines have `busy_seconds` in common."""
-    loaded = await asyncio.to_thread(_load, request.param, default_model_path)
+    loaded = await asyncio.to_thread(_load, request.param, base_model_path)
     yield loaded
     await loaded.close()
 

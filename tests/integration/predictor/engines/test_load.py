@@ -23,10 +23,10 @@ KAT_TEMPLATE = (
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    """A Qwen2 with the default model's tokenizer and KAT's way of starting the assistant's turn."""
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, base_model_path: Path) -> Path:
+    """A Qwen2 with the bundled model's tokenizer and KAT's way of starting the assistant's turn."""
     folder = tmp_path_factory.mktemp("kat-tiny")
-    tokenizer = AutoTokenizer.from_pretrained(default_model_path)
+    tokenizer = AutoTokenizer.from_pretrained(base_model_path)
     tokenizer.chat_template = KAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     config = Qwen2Config(

@@ -43,10 +43,10 @@ MODES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture(scope="module")
-def server(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, None]:
+def server(base_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, None]:
     command = [str(Path(sys.executable).with_name("kat")), "predictor", "serve"]
     settings = {
-        "KAT_MODEL": str(default_model_path),
+        "KAT_MODEL": str(base_model_path),
         "KAT_ENGINE": "vllm",
         "KAT_MAX_MODEL_LEN": "4096",
         "KAT_ENGINE_ARGS": json.dumps({"kv_cache_memory_bytes": 2**29}),

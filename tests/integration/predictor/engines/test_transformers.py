@@ -1,4 +1,4 @@
-"""The transformers engine on the real default model."""
+"""The transformers engine on a real chat model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ QUESTIONS = [
 
 
 @pytest.fixture(scope="module")
-def engine(default_model_path: Path) -> Iterator[TransformersEngine]:
+def engine(base_model_path: Path) -> Iterator[TransformersEngine]:
     """In float32: in bfloat16 two tokens can be equally likely, and the size of the batch decides between them."""
-    model, tokenizer = load_checkpoint(str(default_model_path), dtype="float32")
+    model, tokenizer = load_checkpoint(str(base_model_path), dtype="float32")
     made = TransformersEngine(model, tokenizer, max_batch=8, prefix_cache_tokens=4096)
     yield made
     asyncio.run(made.close())
@@ -60,9 +60,9 @@ async def test_answers_are_the_same_alone_and_in_a_batch(engine: TransformersEng
 
 
 async def test_a_conversation_gets_the_same_answers_with_and_without_the_prefix_cache(
-    engine: TransformersEngine, default_model_path: Path
+    engine: TransformersEngine, base_model_path: Path
 ) -> None:
-    plain = TransformersEngine(*load_checkpoint(str(default_model_path), dtype="float32"), prefix_cache_tokens=0)
+    plain = TransformersEngine(*load_checkpoint(str(base_model_path), dtype="float32"), prefix_cache_tokens=0)
     try:
         prompt = chat(engine, QUESTIONS[2])
         for follow_up in ("And 30 pens?", "谢谢！"):

@@ -46,9 +46,9 @@ async def to_its_end(stream: AsyncGenerator[TokenChunk, None]) -> None:
         pass
 
 
-async def test_streams_end_and_health_fails_when_the_engine_process_is_killed(default_model_path: Path) -> None:
+async def test_streams_end_and_health_fails_when_the_engine_process_is_killed(base_model_path: Path) -> None:
     """Within 10 s: what a liveness probe needs to restart the pod."""
-    engine = await asyncio.to_thread(load, default_model_path)
+    engine = await asyncio.to_thread(load, base_model_path)
     try:
         streams = [await begun(engine), await begun(engine)]
         await engine.health()
@@ -65,8 +65,8 @@ async def test_streams_end_and_health_fails_when_the_engine_process_is_killed(de
         await engine.close()
 
 
-async def test_closing_the_engine_ends_the_calls_that_still_run(default_model_path: Path) -> None:
-    engine = await asyncio.to_thread(load, default_model_path)
+async def test_closing_the_engine_ends_the_calls_that_still_run(base_model_path: Path) -> None:
+    engine = await asyncio.to_thread(load, base_model_path)
     stream = await begun(engine)
     process = engine_core_of(os.getpid())
     await engine.close()
@@ -92,10 +92,10 @@ async def test_closing_the_engine_ends_the_calls_that_still_run(default_model_pa
     ],
 )
 def test_a_bad_engine_argument_is_refused_in_one_line_before_anything_starts(
-    default_model_path: Path, arguments: dict[str, Any], complaint: str
+    base_model_path: Path, arguments: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint) as refusal:
-        VllmEngine.load(default_model_path, max_model_len=2048, arguments=arguments)
+        VllmEngine.load(base_model_path, max_model_len=2048, arguments=arguments)
     assert "\n" not in str(refusal.value)
 
 
