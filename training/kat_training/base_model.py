@@ -11,9 +11,9 @@ from peft import LoraConfig, TaskType
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kat_predictor.autothink.grammar import ANSWER_CLOSE, THINK_OFF, THINK_ON
-from kat_predictor.engines.default_model import DEFAULT_MODEL, DefaultModelError, default_model
+from kat_predictor.engines.default_model import BASE_MODEL, DEFAULT_MODEL, DefaultModelError, base_model
+from kat_predictor.judging_template import JUDGING_TEMPLATE
 from kat_training.errors import ModelError
-from kat_training.judging_template import JUDGING_TEMPLATE
 
 _TURN: Final = ("<|im_start|>", "<|im_end|>")
 _LAYERS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -33,15 +33,15 @@ def load_base(name: str, *, models_dir: Path, dtype: torch.dtype = torch.float32
     """Load a base model.
 
     Args:
-        name: `default`, a checkpoint folder, or a name on the Hub.
-        models_dir: Where the default model is kept.
+        name: `default` for what the default model is taught from, a checkpoint folder, or a name on the Hub.
+        models_dir: Where the bundled model is kept.
         dtype: Of the weights. Those of a frozen model may be bfloat16, trained ones are better in float32.
 
     Raises:
         ModelError: It cannot be loaded, or its tokenizer cannot write KAT's grammar in ChatML.
     """
     try:
-        path = str(default_model(models_dir)) if name == DEFAULT_MODEL else name
+        path = str(base_model(models_dir)) if name in {DEFAULT_MODEL, BASE_MODEL} else name
         local = Path(path).is_dir()
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
         check_tokenizer(tokenizer, name)

@@ -42,7 +42,10 @@ _ANSWER_TIMEOUT: Final = httpx.Timeout(600, connect=10)
 @click.option("--split", type=click.Choice(SPLITS), default="held_out", show_default=True)
 @click.option("--url", help="Ask a serving API, such as http://localhost:8080/v1.")
 @click.option(
-    "--model", required=True, help="With --url the served name; else `default`, a model's folder or a name on the Hub."
+    "--model",
+    required=True,
+    help="With --url the served name; else `default`, `smollm2-135m-instruct` (the same before it was taught), a model's "
+    "folder or a name on the Hub.",
 )
 @click.option("--key", envvar="KAT_API_KEY", show_envvar=True, help="The serving API's key.")
 @click.option(

@@ -1,21 +1,13 @@
-"""The chat template of a model that judges: its generation prompt ends inside the judge segment, as KAT-V1's does."""
+"""A conversation as a model that judges is asked, in training as in serving."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from transformers import PreTrainedTokenizerBase
 
+from kat_predictor.judging_template import JUDGING_TEMPLATE
 from kat_training.sample import Message
-
-JUDGING_TEMPLATE: Final = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<judge>\\n' }}{% endif %}"
-)
-"""ChatML without a system turn of its own. It knows no tools: the predictor writes these out as text."""
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:

