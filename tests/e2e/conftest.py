@@ -1,6 +1,5 @@
 """One running platform for a session of tests, started as `kat up` starts it."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +8,7 @@ import pytest
 
 from kat.platform import Options, Platform
 from tests.fakes.folders import database_folder
-
-MODELS = Path(os.environ.get("KAT_TEST_MODEL_CACHE") or Path.home() / ".cache/kat-serving-tests/models")
-"""Converted checkpoints outlive the state folders of the tests."""
+from tests.fakes.model_cache import MODELS
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 import kat_predictor.engines  # noqa: F401 - before torch, which a test module may import on its own
-
-MODELS: Final = Path(os.environ.get("KAT_TEST_MODEL_CACHE") or Path.home() / ".cache/kat-serving-tests/models")
+from tests.fakes.model_cache import MODELS
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,7 @@ def test_settings_do_not_show_the_token() -> None:
     ("model", "name"),
     [
         ("default", "smollm2-135m"),
+        ("smollm2-135m-instruct", "smollm2-135m-instruct"),
         ("Kwaipilot/KAT-V1-40B", "KAT-V1-40B"),
         ("/models/KAT-V1-40B-AWQ/", "KAT-V1-40B-AWQ"),
     ],

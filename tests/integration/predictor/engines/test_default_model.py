@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from kat_predictor.chat_template import ChatTemplate
+from kat_predictor.engines.load import load_engine
 from kat_predictor.judging_template import JUDGING_TEMPLATE
+from tests.fakes.model_cache import MODELS
 
 LOAD_WITHOUT_NETWORK = """
 import socket, sys
@@ -47,3 +50,12 @@ def test_a_checkpoint_loads_without_a_network_whatever_the_environment_says(bund
 
 def test_the_default_model_is_asked_in_the_template_that_it_was_taught_in(default_model_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(default_model_path).chat_template == JUDGING_TEMPLATE
+
+
+@pytest.mark.parametrize(("name", "judges"), [("default", True), ("smollm2-135m-instruct", False)])
+async def test_a_bundled_model_is_loaded_by_its_name_and_only_the_taught_one_judges(name: str, *, judges: bool) -> None:
+    engine = load_engine(name, models_dir=MODELS, engine="transformers")
+    try:
+        assert ChatTemplate(engine).judges is judges
+    finally:
+        await engine.close()
