@@ -74,7 +74,7 @@ def _asked(content: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("effort", "mode"), MODES)
 def test_a_forced_mode_is_used_and_accounted(server: Server, client: openai.OpenAI, effort: str, mode: str) -> None:
-    response = client.chat.completions.create(**_asked("What is 2 + 2?", reasoning_effort=effort))
+    response = client.chat.completions.create(**_asked("What is 2 + 2?", reasoning_effort=effort, temperature=0))
     data = _event_of(server, response.id).data
     assert (data.mode, data.mode_source) == (Mode(mode), ModeSource.REQUEST)
     assert _segments(response.usage) == data.tokens.model_dump()
@@ -82,7 +82,7 @@ def test_a_forced_mode_is_used_and_accounted(server: Server, client: openai.Open
 
 
 def test_left_alone_the_model_chooses_and_says_why(server: Server, client: openai.OpenAI) -> None:
-    response = client.chat.completions.create(**_asked("Hello, how are you?"))
+    response = client.chat.completions.create(**_asked("Hello, how are you?", temperature=0))
     data = _event_of(server, response.id).data
     assert data.mode in {Mode.ON, Mode.OFF}
     assert data.mode_source is ModeSource.MODEL
@@ -111,8 +111,8 @@ def test_a_stream_is_the_same_completion_as_the_whole(
 
 
 def test_a_thinking_budget_is_kept_and_an_answer_follows(server: Server, client: openai.OpenAI) -> None:
-    asked = _asked("Why is the sky blue?", reasoning_effort="high", extra_body={"thinking_token_budget": 8})
-    response = client.chat.completions.create(**asked)
+    asked = _asked("Why is the sky blue?", reasoning_effort="high", temperature=0)
+    response = client.chat.completions.create(**asked, extra_body={"thinking_token_budget": 8})
     segments = _segments(response.usage)
     assert segments["think"] <= 8
     assert segments["answer"] > 0
