@@ -11,6 +11,7 @@ from kat_training.cli_distil import distil_model
 from kat_training.cli_eval import evaluate_model
 from kat_training.cli_labels import label_corpus
 from kat_training.cli_model import cold_start_model, merge_model
+from kat_training.cli_package import package_model
 from kat_training.cli_rl import rl_model
 
 
@@ -28,3 +29,4 @@ train.add_command(merge_model)
 train.add_command(distil_model)
 train.add_command(rl_model)
 train.add_command(label_corpus)
+train.add_command(package_model)
