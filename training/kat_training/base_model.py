@@ -11,7 +11,7 @@ from peft import LoraConfig, TaskType
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kat_predictor.autothink.grammar import ANSWER_CLOSE, THINK_OFF, THINK_ON
-from kat_predictor.engines.default_model import BASE_MODEL, DEFAULT_MODEL, DefaultModelError, base_model
+from kat_predictor.engines.default_model import DEFAULT_MODEL, DefaultModelError, untaught_model
 from kat_predictor.judging_template import JUDGING_TEMPLATE
 from kat_training.errors import ModelError
 
@@ -41,7 +41,7 @@ def load_base(name: str, *, models_dir: Path, dtype: torch.dtype = torch.float32
         ModelError: It cannot be loaded, or its tokenizer cannot write KAT's grammar in ChatML.
     """
     try:
-        path = str(base_model(models_dir)) if name in {DEFAULT_MODEL, BASE_MODEL} else name
+        path = str(untaught_model(models_dir)) if name == DEFAULT_MODEL else name
         local = Path(path).is_dir()
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
         check_tokenizer(tokenizer, name)

