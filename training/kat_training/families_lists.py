@@ -8,13 +8,16 @@ from typing import Final
 
 from kat.usage_event import Mode
 from kat_training.family import Family, Problem
+from kat_training.wordings_lists import WORDINGS
 
 WORDS: Final = (
     "tree", "bird", "stone", "river", "cloud", "table", "green", "lemon", "sheep", "mouse", "bread", "light", "tooth",
     "spoon", "street", "letter", "school", "summer", "window", "garden", "yellow", "coffee", "kitten", "pepper",
+    "apple", "chair", "horse", "water", "paper", "plant", "sugar", "train", "house", "bridge", "flower", "butter",
+    "winter", "spring", "orange", "silver", "carrot", "rabbit", "puzzle", "basket", "button", "pencil", "castle", "mirror",
 )  # fmt: skip
-_ORDINALS: Final = {"first": 0, "second": 1, "last": -1}
-_CHINESE_ORDINALS: Final = {"第一": 0, "第二": 1, "最后一": -1}
+_ORDINALS: Final = {"first": 0, "second": 1, "third": 2, "last": -1}
+_CHINESE_ORDINALS: Final = {"第一": 0, "第二": 1, "第三": 2, "最后一": -1}
 
 
 def _pick(ordinals: dict[str, int]) -> Callable[[Random], Problem]:
@@ -72,46 +75,41 @@ FAMILIES = (
     Family(
         name="pick-en", kind="list", language="en", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="A look at the list, no reasoning needed.", draw=_pick(_ORDINALS),
-        wordings=("What is the {ordinal} word of this list: {items}?", "Give the {ordinal} item: {items}.",
-                  "List: {items}. Which word is {ordinal}?", "Here are words: {items}. Say the {ordinal} one."),
+        wordings=WORDINGS["pick-en"],
     ),
     Family(
         name="pick-zh", kind="list", language="zh", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="看列表即可，直接回答。", draw=_pick(_CHINESE_ORDINALS),
-        wordings=("列表：{items}。{ordinal}个词是什么？", "{items} 中{ordinal}个是哪个？", "取{ordinal}个词：{items}。"),
+        wordings=WORDINGS["pick-zh"],
     ),
     Family(
         name="capitals-en", kind="string", language="en", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="A change of letters, no reasoning needed.", draw=_capitals,
-        wordings=("Write {word} in capital letters.", "Make this word upper case: {word}.", "Uppercase the word {word}."),
+        wordings=WORDINGS["capitals-en"],
     ),
     Family(
         name="sorted-en", kind="list", language="en", check="list", difficulty="medium", mode=Mode.ON,
         judgement="Putting numbers in order, reasoning needed.", draw=_sorted,
-        wordings=("Sort these numbers from small to large: {items}.", "Put in ascending order: {items}.",
-                  "Arrange {items} from the smallest to the largest."),
+        wordings=WORDINGS["sorted-en"],
     ),
     Family(
         name="sorted-zh", kind="list", language="zh", check="list", difficulty="medium", mode=Mode.ON,
         judgement="要排序，需要推理。", draw=_sorted,
-        wordings=("从小到大排列：{items}。", "把 {items} 按升序排好。", "给这些数从小到大排序：{items}。"),
+        wordings=WORDINGS["sorted-zh"],
     ),
     Family(
         name="spread-en", kind="list", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="Two searches and a difference, reasoning needed.", draw=_spread,
-        wordings=("What is the largest minus the smallest of {items}?", "Find the difference between the maximum and the minimum of {items}.",
-                  "In the list {items}, how far apart are the largest and the smallest number?"),
+        wordings=WORDINGS["spread-en"],
     ),
     Family(
         name="even-sum-en", kind="list", language="en", check="number", difficulty="hard", mode=Mode.ON,
         judgement="Selecting and adding, reasoning needed.", draw=_even_sum,
-        wordings=("Add up the even numbers in {items}.", "What is the sum of all even numbers among {items}?",
-                  "List: {items}. Sum only the even ones."),
+        wordings=WORDINGS["even-sum-en"],
     ),
     Family(
         name="letter-count-en", kind="string", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="Counting letter by letter, reasoning needed.", draw=_letter_count,
-        wordings=("How many times does the letter {letter} occur in {word}?", "Count the letter {letter} in the word {word}.",
-                  "How often is {letter} written in {word}?"),
+        wordings=WORDINGS["letter-count-en"],
     ),
 )  # fmt: skip
