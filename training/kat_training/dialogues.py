@@ -8,6 +8,7 @@ from typing import Final
 
 from kat.usage_event import Mode
 from kat_predictor.autothink.instruction_rule import Decided
+from kat_training.dialogue_scripts import SCRIPTS, Script
 from kat_training.sample import Check, Language, Message
 
 
@@ -23,21 +24,20 @@ class AgentTurn:
     check: Check
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A dialogue in one wording: its three questions are format strings."""
-
-    name: str
-    language: Language
-    questions: tuple[str, str, str]
-
-
 _FAULTS: Final = {
     "IndexError": ("list index out of range", "print([1, 2][n])"),
     "KeyError": ("no such key", "print({}[n])"),
     "TypeError": ("can only concatenate str", "print('n' + n)"),
     "ZeroDivisionError": ("division by zero", "print(n / 0)"),
     "AttributeError": ("no attribute 'go'", "n.go()"),
+    "ValueError": ("invalid literal for int()", "int('n' * n)"),
+    "NameError": ("name 'm' is not defined", "print(n + m)"),
+    "FileNotFoundError": ("no such file", "open(f'{n}.txt')"),
+    "AssertionError": ("n is not 0", "assert n == 0"),
+    "ModuleNotFoundError": ("no module named 'nn'", "import nn"),
+    "TimeoutError": ("timed out", "raise TimeoutError(n)"),
+    "RuntimeError": ("wrong state", "raise RuntimeError(n)"),
+    "StopIteration": ("no more items", "next(iter([]))"),
 }
 _JUDGEMENTS: Final[dict[Language, tuple[str, str, str]]] = {
     "en": (
@@ -48,31 +48,6 @@ _JUDGEMENTS: Final[dict[Language, tuple[str, str, str]]] = {
     "zh": ("错误已写明，直接回答。", "要逐行看代码，需要推理。", "看报告即可，直接回答。"),
 }
 _YES_NO: Final[dict[Language, tuple[str, str]]] = {"en": ("Yes", "No"), "zh": ("是", "否")}
-
-SCRIPTS: Final = (
-    Script("agent-en/0", "en", (
-        "line {line}: {error}: {message}\nWhich error is it?",
-        "Code:\n{code}\nWhat is n in the last line?",
-        "Tests: {passed} passed, {failed} failed. Did all pass?")),
-    Script("agent-en/1", "en", (
-        "My script stopped at line {line} with {error}: {message}. Name the error.",
-        "It runs this:\n{code}\nWhich value has n at the end?",
-        "After the fix: {failed} failed, {passed} passed. Is everything green?")),
-    Script("agent-en/2", "en", (
-        "Log: {error} ({message}), line {line}. What kind of error?",
-        "Look at the code and tell me n where it fails:\n{code}",
-        "pytest says {passed} passed, {failed} failed. All good?")),
-    Script("agent-en/3", "en", (
-        "Read this: line {line}, {error}: {message}. What was raised?",
-        "{code}\nHow large is n when the last line runs?",
-        "The run shows {failed} failed and {passed} passed. Did the tests all pass?")),
-    Script("agent-zh/0", "zh", (
-        "第{line}行 {error}: {message}\n是什么错误？", "代码：\n{code}\n最后一行的 n 是几？",
-        "测试：{passed} 通过，{failed} 失败。全过了吗？答是或否。")),
-    Script("agent-zh/1", "zh", (
-        "日志：{error}（{message}），第{line}行。错误叫什么？", "{code}\n出错时 n 等于几？",
-        "{failed} 失败，{passed} 通过。都通过了吗？答是或否。")),
-)  # fmt: skip
 
 
 def script_groups() -> dict[str, list[str]]:
@@ -91,6 +66,7 @@ def draw_dialogue(script: Script, rng: Random) -> tuple[AgentTurn, AgentTurn, Ag
     passed, failed = rng.randint(2, 40), rng.choice((0, 0, 0, 1, 2))
     values = {
         "line": rng.randint(3, 90), "error": error, "message": message, "passed": passed, "failed": failed,
+        "total": passed + failed,
         "code": f"n = {start}\nn = n + {add}\nn = n * {times}\n{failing}",
     }  # fmt: skip
     total = start + add

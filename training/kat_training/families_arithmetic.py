@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from kat.usage_event import Mode
+from kat_training import wordings_arithmetic
 from kat_training.family import Family, Problem
 from kat_training.sample import Language
 
@@ -65,57 +66,51 @@ FAMILIES = (
     Family(
         name="sum-en", kind="arithmetic", language="en", check="number", difficulty="easy", mode=Mode.OFF,
         judgement="A single sum, no reasoning needed.", draw=_sum,
-        wordings=("What is {a} + {b}?", "Calculate {a} plus {b}.", "Add {b} to {a}.", "{a} + {b} = ?",
-                  "How much is {a} and {b} together?"),
+        wordings=wordings_arithmetic.SUM_EN,
     ),
     Family(
         name="sum-zh", kind="arithmetic", language="zh", check="number", difficulty="easy", mode=Mode.OFF,
         judgement="一步加法，直接回答。", draw=_sum,
-        wordings=("{a} + {b} 等于多少？", "{a} 加 {b} 是几？", "算 {a} + {b}。", "求 {a} 与 {b} 的和。"),
+        wordings=wordings_arithmetic.SUM_ZH,
     ),
     Family(
         name="difference-en", kind="arithmetic", language="en", check="number", difficulty="easy", mode=Mode.OFF,
         judgement="A single subtraction, no reasoning needed.", draw=_difference,
-        wordings=("What is {a} - {b}?", "Calculate {a} minus {b}.", "Take {b} away from {a}.", "{a} - {b} = ?"),
+        wordings=wordings_arithmetic.DIFFERENCE_EN,
     ),
     Family(
         name="difference-zh", kind="arithmetic", language="zh", check="number", difficulty="easy", mode=Mode.OFF,
         judgement="一步减法，直接回答。", draw=_difference,
-        wordings=("{a} - {b} 等于多少？", "{a} 减 {b} 是几？", "算 {a} - {b}。"),
+        wordings=wordings_arithmetic.DIFFERENCE_ZH,
     ),
     Family(
         name="comparison-en", kind="arithmetic", language="en", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="One comparison, no reasoning needed.", draw=_comparison("Yes", "No"),
-        wordings=("Is {a} larger than {b}?", "Is {a} more than {b}?", "Is the number {a} greater than {b}?"),
+        wordings=wordings_arithmetic.COMPARISON_EN,
     ),
     Family(
         name="comparison-zh", kind="arithmetic", language="zh", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="一次比较，直接回答。", draw=_comparison("是", "否"),
-        wordings=("{a} 比 {b} 大吗？答是或否。", "{a} 大于 {b} 吗？答是或否。", "数 {a} 是否大于 {b}？"),
+        wordings=wordings_arithmetic.COMPARISON_ZH,
     ),
     Family(
         name="bracket-en", kind="arithmetic", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="Several operations, reasoning needed.", draw=_bracket,
-        wordings=("Compute ({a} + {b}) * {c} - {d}.", "What is ({a} + {b}) * {c} - {d}?",
-                  "Add {a} and {b}, multiply the sum by {c}, then subtract {d}. What do you get?",
-                  "Find the value of ({a} + {b}) * {c} - {d}."),
+        wordings=wordings_arithmetic.BRACKET_EN,
     ),
     Family(
         name="bracket-zh", kind="arithmetic", language="zh", check="number", difficulty="medium", mode=Mode.ON,
         judgement="有几步运算，需要推理。", draw=_bracket,
-        wordings=("计算 ({a} + {b}) * {c} - {d}。", "({a} + {b}) * {c} - {d} 等于多少？", "求 ({a} + {b}) * {c} - {d} 的值。"),
+        wordings=wordings_arithmetic.BRACKET_ZH,
     ),
     Family(
         name="walk-en", kind="arithmetic", language="en", check="number", difficulty="hard", mode=Mode.ON,
         judgement="A chain of operations, reasoning needed.", draw=_walk("en"),
-        wordings=("Start with {start}, then {steps}. What is the result?",
-                  "I think of {start}. I {steps}. What number do I have?",
-                  "Take {start}; {steps}. Where do you end?",
-                  "Begin at {start} and {steps}. Give the final number."),
+        wordings=wordings_arithmetic.WALK_EN,
     ),
     Family(
         name="walk-zh", kind="arithmetic", language="zh", check="number", difficulty="hard", mode=Mode.ON,
         judgement="有一串运算，需要推理。", draw=_walk("zh"),
-        wordings=("从{start}开始，{steps}，结果是多少？", "数{start}，{steps}，最后得几？", "先有{start}，再{steps}，等于多少？"),
+        wordings=wordings_arithmetic.WALK_ZH,
     ),
 )  # fmt: skip

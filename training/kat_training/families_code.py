@@ -8,8 +8,11 @@ from typing import Final
 
 from kat.usage_event import Mode
 from kat_training.family import Family, Problem
+from kat_training.wordings_code import WORDINGS
 
-_NAMES: Final = ("f", "g", "step", "change", "make", "update", "move", "apply_it")
+_NAMES: Final = (
+    "f", "g", "step", "change", "make", "update", "move", "apply_it", "h", "calc", "shift", "adjust", "convert", "score",
+)  # fmt: skip
 _OPERATORS: Final = {"plus": "+", "minus": "-", "times": "*"}
 _BUGS: Final = (
     ("the larger of a and b", "a if a < b else b", "a if a > b else b", "It takes the smaller one: < must be >.", ("(5, 2) == 5", "(1, 4) == 4")),
@@ -18,6 +21,15 @@ _BUGS: Final = (
     ("the product of a and b", "a + b", "a * b", "It adds: + must be *.", ("(5, 2) == 10", "(1, 4) == 4")),
     ("whether a equals b", "a != b", "a == b", "It is true when they differ: != must be ==.", ("(5, 5) is True", "(1, 4) is False")),
     ("a minus b", "b - a", "a - b", "The order is wrong: a comes first.", ("(5, 2) == 3", "(1, 4) == -3")),
+    ("whether a is larger than b", "a < b", "a > b", "It asks for smaller: < must be >.", ("(5, 2) is True", "(1, 4) is False")),
+    ("whether a is smaller than b", "a > b", "a < b", "It asks for larger: > must be <.", ("(5, 2) is False", "(1, 4) is True")),
+    ("whether a is at least b", "a > b", "a >= b", "It is false when they are equal: > must be >=.", ("(5, 5) is True", "(1, 4) is False")),
+    ("whether a differs from b", "a == b", "a != b", "It is true when they are equal: == must be !=.", ("(5, 5) is False", "(1, 4) is True")),
+    ("the remainder of a divided by b", "a / b", "a % b", "It divides: / must be %.", ("(7, 3) == 1", "(8, 4) == 0")),
+    ("a to the power of b", "a * b", "a ** b", "It multiplies: * must be **.", ("(2, 3) == 8", "(3, 2) == 9")),
+    ("twice a plus b", "a + b", "2 * a + b", "It does not double a: a must be 2 * a.", ("(5, 2) == 12", "(1, 4) == 6")),
+    ("the mean of a and b", "a + b / 2", "(a + b) / 2", "It halves b alone: a + b needs brackets.", ("(5, 3) == 4", "(1, 3) == 2")),
+    ("the distance between a and b", "a - b", "abs(a - b)", "It can be negative: abs is missing.", ("(5, 2) == 3", "(1, 4) == 3")),
 )  # fmt: skip
 
 
@@ -64,9 +76,7 @@ def _bug(rng: Random) -> Problem:
     return Problem(values, answer, reason, tests=tuple(f"{name}{call}" for call in calls))
 
 
-def _code_family(
-    name: str, draw: Callable[[Random], Problem], judgement: str, wordings: tuple[str, ...], *, hard: bool = False
-) -> Family:
+def _code_family(name: str, draw: Callable[[Random], Problem], judgement: str, *, hard: bool = False) -> Family:
     return Family(
         name=name,
         kind="code",
@@ -76,62 +86,15 @@ def _code_family(
         mode=Mode.OFF if draw is _one_step else Mode.ON,
         judgement=judgement,
         draw=draw,
-        wordings=wordings,
+        wordings=WORDINGS[name],
     )
 
 
 FAMILIES = (
-    _code_family(
-        "one-step-en",
-        _one_step,
-        "A one-line function, no reasoning needed.",
-        (
-            "Write a Python function {name}(x) that returns {what}.",
-            "In Python, define {name}(x) as {what}.",
-            "Give a Python function {name} of x with the result {what}.",
-        ),
-    ),
-    _code_family(
-        "two-steps-en",
-        _two_steps,
-        "A function with a bound, reasoning needed.",
-        (
-            "Write a Python function {name}(x) that multiplies x by {k}, subtracts {d}, and never returns less than 0.",
-            "Define {name}(x) in Python: {k} times x minus {d}, but at least 0.",
-            "In Python, {name}(x) shall be x times {k} less {d}, with 0 as the lowest result. Write it.",
-        ),
-    ),
-    _code_family(
-        "trace-en",
-        _trace,
-        "Code to follow line by line, reasoning needed.",
-        ("What does this print?\n{code}", "Give the output of this Python code:\n{code}", "{code}\nWhat is printed?"),
-    ),
-    _code_family(
-        "trace-zh",
-        _trace,
-        "要逐行看代码，需要推理。",
-        ("这段代码输出什么？\n{code}", "{code}\n输出是几？", "求下面代码的输出：\n{code}"),
-    ),
-    _code_family(
-        "loop-en",
-        _loop,
-        "A loop to follow, reasoning needed.",
-        (
-            "What does this loop print?\n{code}",
-            "Follow the loop and give its output:\n{code}",
-            "{code}\nWhich number is printed?",
-        ),
-        hard=True,
-    ),
-    _code_family(
-        "bug-en",
-        _bug,
-        "A bug to find, reasoning needed.",
-        (
-            "This should return {what}. Fix it.\n{code}",
-            "{code}\n{name} must return {what} but does not. Write it correctly.",
-            "Mend this function, which is meant to return {what}:\n{code}",
-        ),
-    ),
+    _code_family("one-step-en", _one_step, "A one-line function, no reasoning needed."),
+    _code_family("two-steps-en", _two_steps, "A function with a bound, reasoning needed."),
+    _code_family("trace-en", _trace, "Code to follow line by line, reasoning needed."),
+    _code_family("trace-zh", _trace, "要逐行看代码，需要推理。"),
+    _code_family("loop-en", _loop, "A loop to follow, reasoning needed.", hard=True),
+    _code_family("bug-en", _bug, "A bug to find, reasoning needed."),
 )

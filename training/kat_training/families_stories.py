@@ -6,11 +6,20 @@ from random import Random
 from typing import Final
 
 from kat.usage_event import Mode
+from kat_training import wordings_stories
 from kat_training.family import Family, Problem
 
-NAMES: Final = ("Anna", "Ben", "Clara", "David", "Emma", "Frank", "Grace", "Henry", "Ivan", "Julia", "Leo", "Maria")
-CHINESE_NAMES: Final = ("小明", "小红", "小华", "小李", "小王", "小张")
-_THINGS: Final = ("pens", "cups", "books", "lamps", "bags", "maps", "balls", "hats")
+NAMES: Final = (
+    "Anna", "Ben", "Clara", "David", "Emma", "Frank", "Grace", "Henry", "Ivan", "Julia", "Leo", "Maria", "Nora",
+    "Oscar", "Paul", "Rosa", "Sam", "Tina", "Victor", "Zoe", "Tom", "Lucy", "Jack", "Alice",
+)  # fmt: skip
+CHINESE_NAMES: Final = (
+    "小明", "小红", "小华", "小李", "小王", "小张", "小刚", "小丽", "小军", "小芳", "小强", "小美",
+)  # fmt: skip
+_THINGS: Final = (
+    "pens", "cups", "books", "lamps", "bags", "maps", "balls", "hats", "plates", "chairs", "shirts", "clocks",
+    "candles", "spoons", "toys", "masks", "belts", "rings", "dolls", "kites",
+)  # fmt: skip
 
 
 def _basket(rng: Random) -> Problem:
@@ -22,7 +31,7 @@ def _basket(rng: Random) -> Problem:
 
 
 def _change(rng: Random) -> Problem:
-    n, p, drink = rng.randint(2, 6), rng.randint(2, 9), rng.randint(1, 6)
+    n, p, drink = rng.randint(2, 6), rng.randint(2, 9), rng.randint(2, 6)
     cost = n * p + drink
     money = next(note for note in (20, 50, 100) if note > cost)
     working = f"{n} * {p} = {n * p}. {n * p} + {drink} = {cost}. {money} - {cost} = {money - cost}."
@@ -35,7 +44,7 @@ def _change(rng: Random) -> Problem:
 def _shared(rng: Random) -> Problem:
     children, each, boxes = rng.randint(2, 5), rng.randint(2, 6), rng.randint(2, 5)
     rest = children * each
-    full = -(-(rest + 1) // boxes)
+    full = -(-(rest + 2) // boxes)  # two are missing at least: the words speak of many
     eaten = boxes * full - rest
     working = f"{boxes} * {full} = {boxes * full}. {boxes * full} - {eaten} = {rest}. {rest} / {children} = {each}."
     values = {"boxes": boxes, "full": full, "eaten": eaten, "children": children, "name": rng.choice(NAMES)}
@@ -49,7 +58,7 @@ def _ages(rng: Random) -> Problem:
     working = f"{second}: {age} + {older} = {middle}. {third}: {middle} * {times} = {middle * times}."
     values = {
         "first": first, "second": second, "third": third, "age": age, "older": older, "times": times,
-        "甲": CHINESE_NAMES[0], "乙": CHINESE_NAMES[1], "丙": CHINESE_NAMES[2],
+        **dict(zip("甲乙丙", rng.sample(CHINESE_NAMES, 3), strict=True)),
     }  # fmt: skip
     return Problem(values, str(middle * times), working)
 
@@ -67,43 +76,31 @@ FAMILIES = (
     Family(
         name="basket-en", kind="story", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="A price of several parts, reasoning needed.", draw=_basket,
-        wordings=("{name} buys {n} {first} for {p} dollars each and {m} {second} for {q} dollars each. What is the total?",
-                  "A shop sells {first} at {p} dollars and {second} at {q} dollars. What do {n} {first} and {m} {second} cost?",
-                  "How many dollars does {name} pay for {n} {first} at {p} dollars each and {m} {second} at {q} dollars each?"),
+        wordings=wordings_stories.BASKET_EN,
     ),
     Family(
         name="change-en", kind="story", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="A purchase and its change, reasoning needed.", draw=_change,
-        wordings=("{name} has {money} dollars and buys {n} cakes at {p} dollars each and a drink for {drink} dollars. How many dollars are left?",
-                  "With {money} dollars, {name} pays for {n} tickets at {p} dollars each and a map for {drink} dollars. How much remains?",
-                  "A drink is {drink} dollars and a cake {p} dollars. {name} takes one drink and {n} cakes and pays with {money} dollars. What is the change?"),
+        wordings=wordings_stories.CHANGE_EN,
     ),
     Family(
         name="change-zh", kind="story", language="zh", check="number", difficulty="medium", mode=Mode.ON,
         judgement="有几步计算，需要推理。", draw=_change,
-        wordings=("{person}有{money}元，买{n}本书，每本{p}元，再买{drink}元的水，还剩几元？",
-                  "书每本{p}元，水{drink}元。{person}买{n}本书和水，付{money}元，找回几元？",
-                  "{person}带{money}元，花{drink}元坐车，又买{n}个球，每个{p}元，剩多少元？"),
+        wordings=wordings_stories.CHANGE_ZH,
     ),
     Family(
         name="shared-en", kind="story", language="en", check="number", difficulty="hard", mode=Mode.ON,
         judgement="Three steps in a story, reasoning needed.", draw=_shared,
-        wordings=("There are {boxes} boxes with {full} apples each. {eaten} apples are eaten, and {children} children share the rest. How many apples does each child get?",
-                  "{name} packs {boxes} bags of {full} nuts and loses {eaten} nuts. The others go to {children} friends in equal parts. How many nuts has each friend?",
-                  "{boxes} rows of {full} chairs stand in a hall. {eaten} are broken; the good ones go to {children} rooms evenly. How many chairs are in each room?"),
+        wordings=wordings_stories.SHARED_EN,
     ),
     Family(
         name="ages-en", kind="story", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="One age follows from another, reasoning needed.", draw=_ages,
-        wordings=("{first} is {age}. {second} is {older} years older than {first}. {third} is {times} times as old as {second}. How old is {third}?",
-                  "{second} is {older} years older than {first}, who is {age}. {third} is {times} times as old as {second}. What is the age of {third}?",
-                  "How old is {third}, who is {times} times as old as {second}, if {second} is {older} years older than {first} and {first} is {age}?"),
+        wordings=wordings_stories.AGES_EN,
     ),
     Family(
         name="ages-zh", kind="story", language="zh", check="number", difficulty="medium", mode=Mode.ON,
         judgement="年龄要一步步推，需要推理。", draw=_chinese_ages,
-        wordings=("{甲}{age}岁，{乙}比{甲}大{older}岁，{丙}是{乙}的{times}倍，{丙}几岁？",
-                  "{乙}比{甲}大{older}岁，{甲}{age}岁，{丙}的年龄是{乙}的{times}倍，求{丙}的年龄。",
-                  "已知{甲}{age}岁，{乙}大{older}岁，{丙}为{乙}的{times}倍，{丙}多大？"),
+        wordings=wordings_stories.AGES_ZH,
     ),
 )  # fmt: skip

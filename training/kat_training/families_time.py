@@ -7,6 +7,7 @@ from random import Random
 from typing import Final
 
 from kat.usage_event import Mode
+from kat_training import wordings_time
 from kat_training.family import Family, Problem
 
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -21,7 +22,13 @@ _CONSTANTS: Final = (
     ("minutes", "an hour", 60), ("seconds", "a minute", 60), ("hours", "a day", 24), ("days", "a week", 7),
     ("months", "a year", 12), ("centimetres", "a metre", 100), ("metres", "a kilometre", 1000),
     ("grams", "a kilogram", 1000), ("millimetres", "a centimetre", 10), ("items", "a dozen", 12),
-    ("years", "a century", 100), ("degrees", "a circle", 360),
+    ("years", "a century", 100), ("degrees", "a circle", 360), ("years", "a decade", 10),
+    ("years", "a millennium", 1000), ("millilitres", "a litre", 1000), ("kilograms", "a tonne", 1000),
+    ("milligrams", "a gram", 1000), ("millimetres", "a metre", 1000), ("milliseconds", "a second", 1000),
+    ("inches", "a foot", 12), ("feet", "a yard", 3), ("ounces", "a pound", 16), ("cents", "a dollar", 100),
+    ("bits", "a byte", 8), ("degrees", "a right angle", 90), ("seasons", "a year", 4), ("days", "a leap year", 366),
+    ("quarters", "a year", 4), ("days", "a fortnight", 14), ("items", "a pair", 2), ("minutes", "half an hour", 30),
+    ("months", "half a year", 6), ("items", "half a dozen", 6),
 )  # fmt: skip
 
 
@@ -60,7 +67,8 @@ def _arrival(rng: Random) -> Problem:
         steps += [f"{total} - {_HOUR} = {total - _HOUR}.", f"{later} + 1 = {later + 1}."]
         total, later = total - _HOUR, later + 1
     answer = f"{later}:{total:02}"
-    values = {"start": f"{hour}:{minute:02}", "hours": hours, "minutes": minutes}
+    span = f"{hours} {'hour' if hours == 1 else 'hours'} {minutes} minutes"
+    values = {"start": f"{hour}:{minute:02}", "span": span}
     return Problem(values, answer, " ".join([*steps, f"So {answer}."]))
 
 
@@ -78,57 +86,51 @@ FAMILIES = (
     Family(
         name="next-day-en", kind="date", language="en", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="A known order, no reasoning needed.", draw=_neighbour(_DAYS, 1),
-        wordings=("What day comes after {name}?", "Today is {name}. What day is tomorrow?",
-                  "Which day follows {name}?", "Name the day after {name}."),
+        wordings=wordings_time.NEXT_DAY_EN,
     ),
     Family(
         name="next-month-en", kind="date", language="en", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="A known order, no reasoning needed.", draw=_neighbour(_MONTHS, 1),
-        wordings=("What month comes after {name}?", "Which month follows {name}?", "Name the month after {name}."),
+        wordings=wordings_time.NEXT_MONTH_EN,
     ),
     Family(
         name="next-day-zh", kind="date", language="zh", check="text", difficulty="easy", mode=Mode.OFF,
         judgement="顺序已知，直接回答。", draw=_neighbour(_CHINESE_DAYS, 1),
-        wordings=("今天{name}，明天星期几？", "{name}的后一天是星期几？", "{name}之后是哪天？"),
+        wordings=wordings_time.NEXT_DAY_ZH,
     ),
     Family(
         name="constant-en", kind="unit", language="en", check="number", difficulty="easy", mode=Mode.OFF,
         judgement="A known figure, no reasoning needed.", draw=_constant,
-        wordings=("How many {many} are in {one}?", "{one} has how many {many}?", "Give the number of {many} in {one}."),
+        wordings=wordings_time.CONSTANT_EN,
     ),
     Family(
         name="weekday-later-en", kind="date", language="en", check="text", difficulty="medium", mode=Mode.ON,
         judgement="Counting days over weeks, reasoning needed.", draw=_weekday_later(_DAYS),
-        wordings=("Today is {today}. What day is it in {days} days?", "If it is {today} now, which weekday will it be {days} days from now?",
-                  "A parcel is sent on {today} and takes {days} days. On which weekday does it arrive?"),
+        wordings=wordings_time.WEEKDAY_LATER_EN,
     ),
     Family(
         name="weekday-later-zh", kind="date", language="zh", check="text", difficulty="medium", mode=Mode.ON,
         judgement="要数天数，需要推理。", draw=_weekday_later(_CHINESE_DAYS),
-        wordings=("今天{today}，{days}天后星期几？", "如果今天是{today}，再过{days}天是星期几？", "{today}寄出，{days}天后到，到时星期几？"),
+        wordings=wordings_time.WEEKDAY_LATER_ZH,
     ),
     Family(
         name="arrival-en", kind="date", language="en", check="text", difficulty="hard", mode=Mode.ON,
         judgement="Adding hours and minutes, reasoning needed.", draw=_arrival,
-        wordings=("A train leaves at {start} and takes {hours} hours {minutes} minutes. When does it arrive?",
-                  "A film starts at {start} and lasts {hours} hours {minutes} minutes. When does it end?",
-                  "It is {start}. What time is it in {hours} hours {minutes} minutes?"),
+        wordings=wordings_time.ARRIVAL_EN,
     ),
     Family(
         name="minutes-en", kind="unit", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="A conversion in two steps, reasoning needed.", draw=_converted(60, 55),
-        wordings=("How many minutes are {big} hours {small} minutes?", "Convert {big} hours {small} minutes to minutes.",
-                  "A trip takes {big} hours and {small} minutes. How many minutes is that?"),
+        wordings=wordings_time.MINUTES_EN,
     ),
     Family(
         name="metres-en", kind="unit", language="en", check="number", difficulty="medium", mode=Mode.ON,
         judgement="A conversion in two steps, reasoning needed.", draw=_converted(100, 95),
-        wordings=("How many cm are {big} m {small} cm?", "Convert {big} m {small} cm to cm.",
-                  "A rope is {big} m {small} cm long. How long is it in cm?"),
+        wordings=wordings_time.METRES_EN,
     ),
     Family(
         name="minutes-zh", kind="unit", language="zh", check="number", difficulty="medium", mode=Mode.ON,
         judgement="两步换算，需要推理。", draw=_converted(60, 55),
-        wordings=("{big}小时{small}分是多少分钟？", "把{big}小时{small}分换成分钟。", "路上用{big}小时{small}分，共几分钟？"),
+        wordings=wordings_time.MINUTES_ZH,
     ),
 )  # fmt: skip

@@ -82,7 +82,7 @@ def test_another_seed_makes_others(corpus: Corpus) -> None:
 def test_more_than_the_templates_have_is_refused_in_one_line() -> None:
     months = [family for family in FAMILIES if family.name in {"next-month-en", "walk-en"}]
     plan = CorpusPlan(
-        train=100, held_out=0, hard_share=0.35, chinese_share=0, instruction_share=0, dialogue_share=0
+        train=400, held_out=0, hard_share=0.35, chinese_share=0, instruction_share=0, dialogue_share=0
     )  # fmt: skip
     with pytest.raises(CorpusError, match="ask for fewer"):
         make_corpus(plan, months)
