@@ -16,7 +16,7 @@ class ColdStartPlan:
     learning_rate: float = 8e-4
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises."""
-    max_length: int = 224
+    max_length: int = 256
     """Tokens; longer samples are left out and counted."""
     seed: int = 0
     save_every: int = 100

@@ -14,7 +14,8 @@ from typing import Final
 from kat.usage_event import Mode
 from kat_predictor.autothink.instruction_rule import Decided
 from kat_training.catalogue import FAMILIES, split_templates
-from kat_training.dialogues import SCRIPTS, Script, conversation, draw_dialogue, script_groups
+from kat_training.dialogue_scripts import SCRIPTS, Script
+from kat_training.dialogues import conversation, draw_dialogue, script_groups
 from kat_training.duplicates import Seen
 from kat_training.errors import CorpusError
 from kat_training.family import Family, Template

@@ -10,6 +10,7 @@ from kat.usage_event import Mode
 from kat_predictor.autothink.instruction_rule import Decided
 from kat_training.dialogue_scripts import SCRIPTS, Script
 from kat_training.sample import Check, Language, Message
+from kat_training.steps import added, multiplied, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,20 @@ _FAULTS: Final = {
     "StopIteration": ("no more items", "next(iter([]))"),
 }
 _JUDGEMENTS: Final[dict[Language, tuple[str, str, str]]] = {
+    "en": ("A named error.", "Code to trace.", "Just a report."),
+    "zh": ("读错误。", "要跟代码。", "读报告。"),
+}
+_WORKINGS: Final[dict[Language, tuple[str, str, str]]] = {
     "en": (
-        "The error is named, no reasoning needed.",
-        "Code to follow line by line, reasoning needed.",
-        "A report to read, no reasoning needed.",
+        "Asked: the name. Line {line} has failed. It says: {message}. That is the reason. The name of the error is {error}",
+        "Line 1: n is {start}. Line 2: {sum}. Line 3: {product}",
+        "Asked: did all tests pass. All passed means 0 failed. Failed tests: {failed}. {failed} {sign} 0, so {so} failed",
     ),
-    "zh": ("错误已写明，直接回答。", "要逐行看代码，需要推理。", "看报告即可，直接回答。"),
+    "zh": (
+        "问错误名称。第{line}行出错，说明是{message}，名称是{error}",
+        "第1行：n是{start}。第2行：{sum}。第3行：{product}",
+        "问：全过了吗？失败{failed}个，全过要0个，{failed} {sign} 0",
+    ),
 }
 _YES_NO: Final[dict[Language, tuple[str, str]]] = {"en": ("Yes", "No"), "zh": ("是", "否")}
 
@@ -70,14 +79,22 @@ def draw_dialogue(script: Script, rng: Random) -> tuple[AgentTurn, AgentTurn, Ag
         "code": f"n = {start}\nn = n + {add}\nn = n * {times}\n{failing}",
     }  # fmt: skip
     total = start + add
-    working = f"{start} + {add} = {total}. {total} * {times} = {total * times}."
     read, follow, verify = _JUDGEMENTS[script.language]
     yes, no = _YES_NO[script.language]
     first, second, third = (question.format(**values) for question in script.questions)
+    answers = (error, str(total * times), no if failed else yes)
+    forms = _WORKINGS[script.language]
+    values |= {
+        "start": start, "sum": added(start, add), "product": multiplied(total, times),
+        "sign": ">" if failed else "=", "so": "some" if failed else "none",
+    }  # fmt: skip
+    thoughts = tuple(
+        written(script.language, answer, form.format(**values)) for form, answer in zip(forms, answers, strict=True)
+    )
     return (
-        AgentTurn(first, error, f"{error}.", read, Mode.OFF, "text"),
-        AgentTurn(second, str(total * times), working, follow, Mode.ON, "number"),
-        AgentTurn(third, no if failed else yes, f"{failed} failed.", verify, Mode.OFF, "text"),
+        AgentTurn(first, answers[0], thoughts[0], read, Mode.OFF, "text"),
+        AgentTurn(second, answers[1], thoughts[1], follow, Mode.ON, "number"),
+        AgentTurn(third, answers[2], thoughts[2], verify, Mode.OFF, "text"),
     )
 
 

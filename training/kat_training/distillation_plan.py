@@ -26,7 +26,7 @@ class DistillationPlan:
     """Of the soft targets in the loss; the rest is cross-entropy on the corpus' own tokens."""
     heads_share: float = 0.3
     """What the heads' mean loss counts beside that of the next token."""
-    max_length: int = 224
+    max_length: int = 256
     """Tokens; longer samples are left out and counted."""
     seed: int = 0
     save_every: int = 50

@@ -8,6 +8,8 @@ from typing import Final
 
 from kat.usage_event import Mode
 from kat_training.family import Family, Problem
+from kat_training.sample import Language
+from kat_training.steps import multiplied, written
 from kat_training.wordings_code import WORDINGS
 
 _NAMES: Final = (
@@ -38,34 +40,48 @@ def _one_step(rng: Random) -> Problem:
     sign = _OPERATORS[word]
     tests = tuple(f"{name}({x}) == {x} {sign} {k}" for x in (0, 3, 10))
     answer = f"def {name}(x):\n    return x {sign} {k}"
-    return Problem({"name": name, "what": f"x {word} {k}"}, answer, f"return x {sign} {k}.", tests=tests)
+    first, second = ({"plus": x + k, "minus": x - k, "times": x * k}[word] for x in (10, 3))
+    working = (
+        f"The function is {name} and takes x. In Python, x {word} {k} is x {sign} {k}. "
+        f"Check: for x 10 it gives 10 {sign} {k} = {first}. For x 3 it gives 3 {sign} {k} = {second}. So return x {sign} {k}."
+    )
+    return Problem({"name": name, "what": f"x {word} {k}"}, answer, working, tests=tests)
 
 
 def _two_steps(rng: Random) -> Problem:
     name, k, d = rng.choice(_NAMES), rng.randint(2, 9), rng.randint(2, 9)
     tests = tuple(f"{name}({x}) == max(0, {x} * {k} - {d})" for x in (0, 1, 5, 10))
-    working = f"First x * {k}. Then - {d}. Never below 0: max(0, ...)."
-    return Problem(
-        {"name": name, "k": k, "d": d}, f"def {name}(x):\n    return max(0, x * {k} - {d})", working, tests=tests
+    value = f"x * {k} - {d}"
+    working = (
+        f"Multiplied: x * {k}. Less {d}: {value}. Never below 0: max(0, {value}). "
+        f"Check: x 10 gives 10 * {k} - {d} = {10 * k} - {d} = {10 * k - d}. So return max(0, {value})."
     )
+    return Problem({"name": name, "k": k, "d": d}, f"def {name}(x):\n    return max(0, {value})", working, tests=tests)
 
 
-def _trace(rng: Random) -> Problem:
-    x, add, times, take = rng.randint(1, 9), rng.randint(2, 9), rng.randint(2, 4), rng.randint(1, 5)
-    code = f"x = {x}\nx = x + {add}\nx = x * {times}\nx = x - {take}\nprint(x)"
-    y, z = x + add, (x + add) * times
-    working = f"{x} + {add} = {y}. {y} * {times} = {z}. {z} - {take} = {z - take}."
-    return Problem({"code": code}, str(z - take), working)
+def _trace(language: Language) -> Callable[[Random], Problem]:
+    first, line = {"en": ("Line 1: x is {}", "Line {}: {}"), "zh": ("第1行：x是{}", "第{}行：{}")}[language]
+
+    def draw(rng: Random) -> Problem:
+        x, add, times, take = rng.randint(1, 9), rng.randint(2, 9), rng.randint(2, 4), rng.randint(1, 5)
+        code = f"x = {x}\nx = x + {add}\nx = x * {times}\nx = x - {take}\nprint(x)"
+        y, z = x + add, (x + add) * times
+        done = (f"{x} + {add} = {y}", multiplied(y, times), f"{z} - {take} = {z - take}")
+        steps = [first.format(x), *(line.format(number, each) for number, each in enumerate(done, 2))]
+        return Problem({"code": code}, str(z - take), written(language, str(z - take), *steps))
+
+    return draw
 
 
 def _loop(rng: Random) -> Problem:
     start, first, count = rng.randint(0, 5), rng.randint(1, 4), rng.randint(3, 4)
     code = f"s = {start}\nfor i in range({first}, {first + count}):\n    s = s + i\nprint(s)"
-    value, steps = start, []
-    for i in range(first, first + count):
-        steps.append(f"{value} + {i} = {value + i}.")
+    rounds = range(first, first + count)
+    value, steps = start, [f"s is {start}", f"i goes {', '.join(map(str, rounds))}"]
+    for i in rounds:
+        steps.append(f"i {i}: {value} + {i} = {value + i}")
         value += i
-    return Problem({"code": code}, str(value), " ".join(steps))
+    return Problem({"code": code}, str(value), written("en", str(value), *steps))
 
 
 def _bug(rng: Random) -> Problem:
@@ -73,7 +89,9 @@ def _bug(rng: Random) -> Problem:
     what, wrong, right, reason, calls = rng.choice(_BUGS)
     answer = f"def {name}(a, b):\n    return {right}"
     values = {"what": what, "code": f"def {name}(a, b):\n    return {wrong}", "name": name}
-    return Problem(values, answer, reason, tests=tuple(f"{name}{call}" for call in calls))
+    due = ", ".join(call.replace(" == ", " must be ").replace(" is ", " must be ") for call in calls)
+    working = f"Wanted: {what}. The code has {wrong}. {reason} Check with {right}: {due}. So return {right}."
+    return Problem(values, answer, working, tests=tuple(f"{name}{call}" for call in calls))
 
 
 def _code_family(name: str, draw: Callable[[Random], Problem], judgement: str, *, hard: bool = False) -> Family:
@@ -91,10 +109,10 @@ def _code_family(name: str, draw: Callable[[Random], Problem], judgement: str, *
 
 
 FAMILIES = (
-    _code_family("one-step-en", _one_step, "A one-line function, no reasoning needed."),
-    _code_family("two-steps-en", _two_steps, "A function with a bound, reasoning needed."),
-    _code_family("trace-en", _trace, "Code to follow line by line, reasoning needed."),
-    _code_family("trace-zh", _trace, "要逐行看代码，需要推理。"),
-    _code_family("loop-en", _loop, "A loop to follow, reasoning needed.", hard=True),
-    _code_family("bug-en", _bug, "A bug to find, reasoning needed."),
+    _code_family("one-step-en", _one_step, "A simple function."),
+    _code_family("two-steps-en", _two_steps, "Several steps to code."),
+    _code_family("trace-en", _trace("en"), "Code to trace."),
+    _code_family("trace-zh", _trace("zh"), "要跟代码。"),
+    _code_family("loop-en", _loop, "A loop to follow.", hard=True),
+    _code_family("bug-en", _bug, "A bug to find."),
 )

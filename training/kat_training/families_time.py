@@ -9,6 +9,8 @@ from typing import Final
 from kat.usage_event import Mode
 from kat_training import wordings_time
 from kat_training.family import Family, Problem
+from kat_training.sample import Language
+from kat_training.steps import added, written
 
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _CHINESE_DAYS: Final = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日")
@@ -32,27 +34,58 @@ _CONSTANTS: Final = (
 )  # fmt: skip
 
 
-def _neighbour(names: Sequence[str], step: int) -> Callable[[Random], Problem]:
+def _neighbour(names: Sequence[str]) -> Callable[[Random], Problem]:
+    order = f"In order: {', '.join((*names, names[0]))}"
+    kind = "day" if len(names) == _WEEK else "month"
+
     def draw(rng: Random) -> Problem:
         at = rng.randrange(len(names))
-        answer = names[(at + step) % len(names)]
-        return Problem({"name": names[at]}, answer, f"{names[at]}, {answer}.")
+        name, answer = names[at], names[(at + 1) % len(names)]
+        steps = (
+            f"Asked: the {kind} after {name}",
+            order,
+            f"After {name} comes {answer}",
+            f"Check: the {kind} before {answer} is {name}",
+        )
+        working = written("en", answer, *steps)
+        return Problem({"name": name}, answer, working)
 
     return draw
 
 
+def _chinese_neighbour(rng: Random) -> Problem:
+    at = rng.randrange(_WEEK)
+    name, answer, next_one = (_CHINESE_DAYS[(at + step) % _WEEK] for step in range(3))
+    working = written("zh", answer, f"{name}，{answer}，{next_one}", f"{name}的后一天是{answer}")
+    return Problem({"name": name}, answer, working)
+
+
 def _constant(rng: Random) -> Problem:
     many, one, number = rng.choice(_CONSTANTS)
-    return Problem({"many": many, "one": one}, str(number), f"{one}: {number} {many}.")
+    steps = (
+        f"Asked: the number of {many} in {one}",
+        f"Known: {one} has {number} {many}",
+        f"Check: {number} {many} make {one}",
+        f"The number of {many} is {number}",
+    )
+    return Problem({"many": many, "one": one}, str(number), written("en", str(number), *steps))
 
 
-def _weekday_later(names: Sequence[str]) -> Callable[[Random], Problem]:
+def _weekday_later(language: Language) -> Callable[[Random], Problem]:
+    names = {"en": _DAYS, "zh": _CHINESE_DAYS}[language]
+
     def draw(rng: Random) -> Problem:
         today, rest, weeks = rng.randrange(_WEEK), rng.randint(1, 4), rng.randint(1, 3)
         days = weeks * _WEEK + rest
-        passed = ", ".join(names[(today + step) % _WEEK] for step in range(1, rest + 1))
-        working = f"{days} - {weeks * _WEEK} = {rest}. {passed}."
-        return Problem({"today": names[today], "days": days}, names[(today + rest) % _WEEK], working)
+        answer = names[(today + rest) % _WEEK]
+        whole_weeks = [f"{left} - {_WEEK} = {left - _WEEK}" for left in range(days, rest, -_WEEK)]
+        passed = [f"{step} {names[(today + step) % _WEEK]}" for step in range(1, rest + 1)]
+        given, counted = {
+            "en": (f"In order: {', '.join(names)}", f"{rest} after {names[today]}: {', '.join(passed)}"),
+            "zh": (f"每周{_WEEK}天", f"{names[today]}后{rest}天：{'，'.join(passed)}"),
+        }[language]
+        working = written(language, answer, given, *whole_weeks, counted)
+        return Problem({"today": names[today], "days": days}, answer, working)
 
     return draw
 
@@ -60,77 +93,95 @@ def _weekday_later(names: Sequence[str]) -> Callable[[Random], Problem]:
 def _arrival(rng: Random) -> Problem:
     hour, minute = rng.randint(1, 8), rng.randrange(5, _HOUR, 5)
     hours, minutes = rng.randint(1, 3), rng.randrange(5, _HOUR, 5)
-    total = minute + minutes
-    later = hour + hours
-    steps = [f"{minute} + {minutes} = {total}.", f"{hour} + {hours} = {later}."]
+    total, later = minute + minutes, hour + hours
+    steps = [f"Hours: {hour} + {hours} = {later}", f"Minutes: {added(minute, minutes)}"]
     if total >= _HOUR:
-        steps += [f"{total} - {_HOUR} = {total - _HOUR}.", f"{later} + 1 = {later + 1}."]
+        steps.append(f"An hour more: {total} - {_HOUR} = {total - _HOUR} and {later} + 1 = {later + 1}")
         total, later = total - _HOUR, later + 1
+    else:
+        steps.append(f"{total} is less than {_HOUR}, so the hour stays {later}")
     answer = f"{later}:{total:02}"
     span = f"{hours} {'hour' if hours == 1 else 'hours'} {minutes} minutes"
     values = {"start": f"{hour}:{minute:02}", "span": span}
-    return Problem(values, answer, " ".join([*steps, f"So {answer}."]))
+    return Problem(values, answer, written("en", answer, *steps))
 
 
-def _converted(factor: int, most: int) -> Callable[[Random], Problem]:
+def _in_minutes(language: Language) -> Callable[[Random], Problem]:
+    first, second = {
+        "en": ("An hour has 60 minutes: ", "And {} minutes: "), "zh": ("每小时60分：", "加{}分："),
+    }[language]  # fmt: skip
+
     def draw(rng: Random) -> Problem:
-        big, small = rng.randint(2, 9), rng.randint(2, most)
-        whole = big * factor
-        working = f"{big} * {factor} = {whole}. {whole} + {small} = {whole + small}."
-        return Problem({"big": big, "small": small}, str(whole + small), working)
+        big, small = rng.randint(2, 9), rng.randint(2, 55)
+        whole = big * _HOUR
+        product = f"{big} * {_HOUR} = {big} * 6 * 10 = {big * 6} * 10 = {whole}"
+        steps = (first + product, second.format(small) + added(whole, small))
+        answer = str(whole + small)
+        return Problem({"big": big, "small": small}, answer, written(language, answer, *steps))
 
     return draw
+
+
+def _in_centimetres(rng: Random) -> Problem:
+    big, small = rng.randint(2, 9), rng.randint(2, 95)
+    whole = big * 100
+    steps = (
+        f"A metre has 100 centimetres: {big} * 100 = {whole}",
+        f"And {small} centimetres: {added(whole, small)}",
+        f"Check: {whole + small} - {small} = {whole}",
+    )
+    return Problem({"big": big, "small": small}, str(whole + small), written("en", str(whole + small), *steps))
 
 
 FAMILIES = (
     Family(
         name="next-day-en", kind="date", language="en", check="text", difficulty="easy", mode=Mode.OFF,
-        judgement="A known order, no reasoning needed.", draw=_neighbour(_DAYS, 1),
+        judgement="A known order.", draw=_neighbour(_DAYS),
         wordings=wordings_time.NEXT_DAY_EN,
     ),
     Family(
         name="next-month-en", kind="date", language="en", check="text", difficulty="easy", mode=Mode.OFF,
-        judgement="A known order, no reasoning needed.", draw=_neighbour(_MONTHS, 1),
+        judgement="A known order.", draw=_neighbour(_MONTHS),
         wordings=wordings_time.NEXT_MONTH_EN,
     ),
     Family(
         name="next-day-zh", kind="date", language="zh", check="text", difficulty="easy", mode=Mode.OFF,
-        judgement="顺序已知，直接回答。", draw=_neighbour(_CHINESE_DAYS, 1),
+        judgement="顺序已知。", draw=_chinese_neighbour,
         wordings=wordings_time.NEXT_DAY_ZH,
     ),
     Family(
         name="constant-en", kind="unit", language="en", check="number", difficulty="easy", mode=Mode.OFF,
-        judgement="A known figure, no reasoning needed.", draw=_constant,
+        judgement="A known figure.", draw=_constant,
         wordings=wordings_time.CONSTANT_EN,
     ),
     Family(
         name="weekday-later-en", kind="date", language="en", check="text", difficulty="medium", mode=Mode.ON,
-        judgement="Counting days over weeks, reasoning needed.", draw=_weekday_later(_DAYS),
+        judgement="Days to count.", draw=_weekday_later("en"),
         wordings=wordings_time.WEEKDAY_LATER_EN,
     ),
     Family(
         name="weekday-later-zh", kind="date", language="zh", check="text", difficulty="medium", mode=Mode.ON,
-        judgement="要数天数，需要推理。", draw=_weekday_later(_CHINESE_DAYS),
+        judgement="要数天数。", draw=_weekday_later("zh"),
         wordings=wordings_time.WEEKDAY_LATER_ZH,
     ),
     Family(
         name="arrival-en", kind="date", language="en", check="text", difficulty="hard", mode=Mode.ON,
-        judgement="Adding hours and minutes, reasoning needed.", draw=_arrival,
+        judgement="Hours and minutes.", draw=_arrival,
         wordings=wordings_time.ARRIVAL_EN,
     ),
     Family(
         name="minutes-en", kind="unit", language="en", check="number", difficulty="medium", mode=Mode.ON,
-        judgement="A conversion in two steps, reasoning needed.", draw=_converted(60, 55),
+        judgement="Units to convert.", draw=_in_minutes("en"),
         wordings=wordings_time.MINUTES_EN,
     ),
     Family(
         name="metres-en", kind="unit", language="en", check="number", difficulty="medium", mode=Mode.ON,
-        judgement="A conversion in two steps, reasoning needed.", draw=_converted(100, 95),
+        judgement="Units to convert.", draw=_in_centimetres,
         wordings=wordings_time.METRES_EN,
     ),
     Family(
         name="minutes-zh", kind="unit", language="zh", check="number", difficulty="medium", mode=Mode.ON,
-        judgement="两步换算，需要推理。", draw=_converted(60, 55),
+        judgement="要换算。", draw=_in_minutes("zh"),
         wordings=wordings_time.MINUTES_ZH,
     ),
 )  # fmt: skip

@@ -19,10 +19,10 @@ ModeFrom = Literal["prior", "instruction", "vote"]
 """Who set a sample's mode: its template or teacher, the words of its question, or the majority vote."""
 
 NATURAL_JUDGEMENT: Final[dict[tuple[Language, Mode], str]] = {
-    ("en", Mode.ON): "This takes several steps, so thinking is on.",
-    ("en", Mode.OFF): "This is simple, so thinking is off.",
-    ("zh", Mode.ON): "需要几步推理，开启思考。",
-    ("zh", Mode.OFF): "问题简单，直接回答。",
+    ("en", Mode.ON): "Several steps.",
+    ("en", Mode.OFF): "A simple question.",
+    ("zh", Mode.ON): "要想几步。",
+    ("zh", Mode.OFF): "很简单。",
 }
 """The judge sentence where a mode was set by something that gave no sentence of its own."""
 

@@ -32,7 +32,7 @@ class RlPlan:
     temperature: float = 1.0
     max_prompt: int = 128
     """Tokens; questions with longer prompts are left out and counted."""
-    max_completion: int = 128
+    max_completion: int = 192
     """Tokens; a completion that is cut there breaks the grammar."""
     beta: float = 0.0
     """Weight of the distance from the cold start; above 0 each step asks both models."""

@@ -13,7 +13,8 @@ from kat_predictor.autothink.instruction import explicit_instruction
 from kat_training.catalogue import FAMILIES
 from kat_training.checks import is_right
 from kat_training.corpus import sample_id
-from kat_training.dialogues import SCRIPTS, Script, conversation, draw_dialogue
+from kat_training.dialogue_scripts import SCRIPTS, Script
+from kat_training.dialogues import conversation, draw_dialogue
 from kat_training.family import Family
 from kat_training.instructed import PHRASES, instruct
 from kat_training.quality import fault
@@ -67,14 +68,7 @@ def test_every_draw_of_a_family_is_fit(family: Family) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_turns_are_short_enough_for_a_small_model(family: Family) -> None:
-    assert max(len(sample.completion) for sample in drawn(family)) < 330
-
-
-@pytest.mark.parametrize("family", [each for each in FAMILIES if each.mode is Mode.ON], ids=lambda family: family.name)
-def test_a_thought_ends_with_what_the_answer_says(family: Family) -> None:
-    for sample in drawn(family):
-        if sample.check != "code":
-            assert sample.working.rstrip(".").endswith(sample.answer.split(", ")[-1])
+    assert max(len(sample.completion) for sample in drawn(family)) < 400
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
