@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from kat_training.curve import plot
 from kat_training.curve_callback import CurveCallback
 from kat_training.distillation_objective import Batch, label_objective
 from kat_training.examples import dataset
+from kat_training.packing import packed
 from kat_training.run_folder import RunFolder
 from kat_training.sample import Sample
 from kat_training.training_settings import go_on, shared_settings
@@ -53,6 +55,7 @@ def cold_start(
             model=model,
             args=_arguments(plan, folder),
             train_dataset=examples,
+            data_collator=partial(packed, capacity=plan.max_length),
             processing_class=base.tokenizer,
             callbacks=[CurveCallback(folder.path, _LOGGED, progress)],
         )

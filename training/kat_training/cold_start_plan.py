@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class ColdStartPlan:
     """How to fine-tune. The defaults are for a model of 135 million parameters on two cores."""
 
-    steps: int = 600
-    batch: int = 12
+    steps: int = 750
+    batch: int = 16
     """Samples a step."""
     rank: int = 16
     learning_rate: float = 8e-4

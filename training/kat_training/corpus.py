@@ -22,6 +22,7 @@ from kat_training.family import Family, Template
 from kat_training.instructed import PHRASES, instruct, phrase_groups
 from kat_training.quality import Fault, fault
 from kat_training.sample import Difficulty, Language, Message, Sample, Split
+from kat_training.second_look import with_second_look
 
 ON_SHARE: Final = 0.35
 """The article's training mix has 34.8 % think-on."""
@@ -186,7 +187,7 @@ class _Maker:
             mode_from="prior",
             messages=messages,
             judgement=family.judgement,
-            working=problem.working,
+            working=with_second_look(problem.working, family.language, rng),
             answer=problem.answer,
             check=family.check,
             accepted=problem.accepted,
@@ -219,7 +220,7 @@ class _Maker:
                 mode_from="prior",
                 messages=conversation(turns[: at + 1]),
                 judgement=turn.judgement,
-                working=turn.working,
+                working=with_second_look(turn.working, language, rng),
                 answer=turn.answer,
                 check=turn.check,
                 dialogue=name,

@@ -23,7 +23,7 @@ from kat_training.distillation_loss import (
 from kat_training.distillation_plan import DistillationPlan, HeldOut
 
 Batch = Mapping[str, Tensor]
-"""`input_ids`, `attention_mask` and `labels`, each (batch, length)."""
+"""`input_ids`, `labels` and what tells samples and padding apart, `attention_mask` or `position_ids`: (batch, length)."""
 Objective = Callable[[PreTrainedModel, Batch], Tensor]
 """A model and a batch to the loss."""
 
@@ -103,7 +103,8 @@ def unembedding(model: PreTrainedModel) -> nn.Module:
 
 def _hidden(model: PreTrainedModel, batch: Batch) -> Tensor:
     """The last hidden states behind the final norm, (batch, length, hidden)."""
-    out = model.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    read = {name: value for name, value in batch.items() if name != "labels"}
+    out = model.base_model(**read, use_cache=False)
     states: Tensor = out.last_hidden_state
     return states
 

@@ -17,6 +17,7 @@ from transformers import (
 )
 from trl.trainer.grpo_config import GRPOConfig
 
+from kat_training.adapter import merged_for_sampling
 from kat_training.checks import RunTests
 from kat_training.run_folder import RunFolder
 from kat_training.sample import Sample
@@ -75,6 +76,10 @@ class StepSrpoTrainer(GRPOTrainer):
             log_metric(name, value)
         return [each.reward.judge + each.reward.answer for each in self._rollouts]
 
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        with merged_for_sampling(self.accelerator.unwrap_model(self.model)):
+            return super()._generate_single_turn(*args, **kwargs)
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
         starts = range(0, len(self._rollouts), self._group)
@@ -86,6 +91,13 @@ class StepSrpoTrainer(GRPOTrainer):
         # (batch,) becomes (batch, length), which `_compute_loss` is ready for.
         scored["advantages"] = padded(rows, scored["completion_ids"])
         return scored
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        if self.beta == 0 and not inputs["advantages"].any():
+            # Turns that all earned the same teach nothing, and to find that out takes as long as to learn.
+            return torch.zeros((), requires_grad=True)
+        loss: Tensor = super()._compute_loss(model, inputs)
+        return loss
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -101,14 +113,18 @@ class StepSrpoTrainer(GRPOTrainer):
                 model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
             )
             return found
-        # TRL goes over the vocabulary in tiles made for a GPU, and over the prompts, too.
+        # TRL goes over the vocabulary in tiles made for a GPU, over the prompts, too, and over columns that are padding in
+        # all rows: it pads to the longest turn of all groups, and a loss is of one.
         plain = self.accelerator.unwrap_model(model).get_base_model()
+        used = attention_mask.any(dim=0)
+        kept = attention_mask[:, -logits_to_keep:].bool()
+        before = torch.zeros_like(attention_mask, dtype=torch.bool)
+        before[:, -logits_to_keep - 1 : -1] = kept
         with self.accelerator.autocast():
             hidden = plain.base_model(
-                input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-            ).last_hidden_state[:, -logits_to_keep - 1 : -1]
-            kept = attention_mask[:, -logits_to_keep:].bool()
-            logits = plain.get_output_embeddings()(hidden[kept])
+                input_ids=input_ids[:, used], attention_mask=attention_mask[:, used], use_cache=False
+            ).last_hidden_state[before[:, used]]
+            logits = plain.get_output_embeddings()(hidden)
         likely = torch.log_softmax(logits.float() / self.temperature, dim=-1)
         of_tokens = likely.gather(-1, input_ids[:, -logits_to_keep:][kept][:, None])[:, 0]
         with torch.no_grad():

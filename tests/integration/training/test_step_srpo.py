@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from kat.usage_event import Mode
-from kat_training.adapter import load_adapter, save_adapter
+from kat_training.adapter import load_adapter, merged_for_sampling, save_adapter
 from kat_training.base_model import Base, end_of_turn, load_base, lora_config
 from kat_training.curve import read_curve
 from kat_training.errors import CorpusError, ModelError
@@ -128,6 +128,8 @@ def test_the_likelihoods_of_the_tokens_are_those_of_trl(checkpoint: Path, adapte
     mask = torch.ones_like(ids)
     mask[0, :2] = 0  # a shorter prompt
     mask[1, 9:] = 0  # a shorter completion
+    mask[:, 0] = 0  # a longer prompt elsewhere
+    mask[:, -1] = 0  # a longer completion elsewhere
     with torch.no_grad():
         found = trainer._get_per_token_logps_and_entropies(model, ids, mask, 6, compute_entropy=True)
         expected = super(StepSrpoTrainer, trainer)._get_per_token_logps_and_entropies(
@@ -166,6 +168,21 @@ def test_a_run_samples_and_leaves_its_curve_and_its_plot(checkpoint: Path, adapt
     assert {"judge_reward", "answer_reward", "tokens", "think_on_share", "well_formed_share"} <= points[0].keys()
     assert (tmp_path / "curve.svg").read_bytes().startswith(b"<?xml")
     assert sorted(path.name for path in target.iterdir()) == sorted(path.name for path in adapter.iterdir())
+
+
+def test_sampling_leaves_the_weights_as_they_were(checkpoint: Path, adapter: Path) -> None:
+    model = load_adapter(base_of(checkpoint), adapter)
+    before = {name: weights.clone() for name, weights in model.named_parameters()}
+    with merged_for_sampling(model):
+        assert any(not torch.equal(before[name], weights) for name, weights in model.named_parameters())
+    assert all(torch.equal(before[name], weights) for name, weights in model.named_parameters())
+
+
+def test_turns_that_all_earned_the_same_change_nothing(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    # Random weights write eight tokens and no turn: each is malformed and of one length.
+    target = trained(checkpoint, adapter, tmp_path)
+    before, found = (load_file(each / "adapter_model.safetensors") for each in (adapter, target))
+    assert all(torch.equal(before[name], found[name]) for name in before)
 
 
 def test_an_adapter_that_is_missing_is_refused(checkpoint: Path, tmp_path: Path) -> None:
