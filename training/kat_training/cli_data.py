@@ -16,6 +16,7 @@ from rich.progress import Progress
 from kat_training.card import data_card
 from kat_training.chat_endpoint import ChatEndpoint, Endpoint
 from kat_training.cli_errors import clear_errors
+from kat_training.cli_options import ABOVE_ZERO, COUNT, FILE_THERE, FOLDER, FOLDER_THERE, SHARE
 from kat_training.code_tests import passes
 from kat_training.corpus import HARD_SHARE, ON_SHARE, CorpusPlan, extended, make_corpus
 from kat_training.duplicates import Seen
@@ -29,9 +30,6 @@ from kat_training.teacher_run import TeacherPlan, TeacherRun
 _FOUND_FAULTS: Final = 1
 _PLAN: Final = CorpusPlan()
 _TEACHER: Final = TeacherPlan()
-_SHARE: Final = click.FloatRange(0, 1)
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -41,7 +39,7 @@ def data() -> None:
 
 @data.command()
 @click.option(
-    "--out", type=_FOLDER, required=True, help="The corpus's folder: train.parquet, held_out.parquet, README.md."
+    "--out", type=FOLDER, required=True, help="The corpus's folder: train.parquet, held_out.parquet, README.md."
 )
 @click.option(
     "--train", type=click.IntRange(min=0), default=_PLAN.train, show_default=True, help="Samples to learn from."
@@ -50,12 +48,12 @@ def data() -> None:
     "--held-out", type=click.IntRange(min=0), default=_PLAN.held_out, show_default=True, help="To measure by."
 )
 @click.option("--seed", type=int, default=_PLAN.seed, show_default=True, help="The same one makes the same bytes.")
-@click.option("--on-share", type=_SHARE, default=ON_SHARE, show_default=True, help="Samples that think.")
+@click.option("--on-share", type=SHARE, default=ON_SHARE, show_default=True, help="Samples that think.")
 @click.option("--hard-share", type=click.FloatRange(HARD_SHARE, 1), default=_PLAN.hard_share, show_default=True)
-@click.option("--chinese-share", type=_SHARE, default=_PLAN.chinese_share, show_default=True)
-@click.option("--instruction-share", type=_SHARE, default=_PLAN.instruction_share, show_default=True)
-@click.option("--dialogue-share", type=_SHARE, default=_PLAN.dialogue_share, show_default=True)
-@click.option("--teacher-journal", type=_FILE, help="Add what `kat train data teach` kept in this file.")
+@click.option("--chinese-share", type=SHARE, default=_PLAN.chinese_share, show_default=True)
+@click.option("--instruction-share", type=SHARE, default=_PLAN.instruction_share, show_default=True)
+@click.option("--dialogue-share", type=SHARE, default=_PLAN.dialogue_share, show_default=True)
+@click.option("--teacher-journal", type=FILE_THERE, help="Add what `kat train data teach` kept in this file.")
 @clear_errors
 def make(*, out: Path, teacher_journal: Path | None, **shares: float) -> None:
     """Make a corpus from the templates: English and Chinese, think-off and think-on."""
@@ -78,7 +76,10 @@ def make(*, out: Path, teacher_journal: Path | None, **shares: float) -> None:
 
 @data.command()
 @click.option(
-    "--questions", type=_FILE, required=True, help='JSON Lines: {"question": "…", "reference": "…", "check": "number"}.'
+    "--questions",
+    type=FILE_THERE,
+    required=True,
+    help='JSON Lines: {"question": "…", "reference": "…", "check": "number"}.',
 )
 @click.option("--url", required=True, help="The teacher: an OpenAI-compatible API, such as https://…/v1.")
 @click.option("--model", required=True, help="Its model's name.")
@@ -104,17 +105,15 @@ def make(*, out: Path, teacher_journal: Path | None, **shares: float) -> None:
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=_TEACHER.rounds,
     show_default=True,
     help="Times the thinker may try.",
 )
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), default=_TEACHER.max_tokens, show_default=True, help="Of each reply."
-)
+@click.option("--max-tokens", type=COUNT, default=_TEACHER.max_tokens, show_default=True, help="Of each reply.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=ABOVE_ZERO,
     default=120.0,
     show_default=True,
     help="Seconds for each reply.",
@@ -141,7 +140,7 @@ def teach(
 
 
 @data.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER_THERE)
 @clear_errors
 def check(*, folder: Path) -> None:
     """Check a corpus: tags, answers against their checkers, code against its tests, duplicates, the split.

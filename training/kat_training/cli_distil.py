@@ -12,38 +12,33 @@ import click
 
 from kat.home import kat_home
 from kat_training.cli_errors import clear_errors
-from kat_training.cli_model import BASE, MODELS_DIR
+from kat_training.cli_options import ABOVE_ZERO, BASE, COUNT, FOLDER, FOLDER_THERE, MODELS_DIR, SHARE
 from kat_training.distillation_plan import DistillationPlan, table
 from kat_training.store import read_split
 
 _PLAN: Final = DistillationPlan()
-_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-_THERE: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-_COUNT: Final = click.IntRange(min=1)
-_POSITIVE: Final = click.FloatRange(min=0, min_open=True)
-_SHARE: Final = click.FloatRange(min=0, max=1)
 
 
 @click.command(name="distil")
-@click.option("--corpus", type=_THERE, required=True, help="A folder of `kat train data make`.")
-@click.option("--teacher", type=_THERE, required=True, help="A checkpoint's folder, as `kat train merge` writes it.")
-@click.option("--out", type=_FOLDER, required=True, help="The run's folder; a run that was begun there goes on.")
+@click.option("--corpus", type=FOLDER_THERE, required=True, help="A folder of `kat train data make`.")
+@click.option(
+    "--teacher", type=FOLDER_THERE, required=True, help="A checkpoint's folder, as `kat train merge` writes it."
+)
+@click.option("--out", type=FOLDER, required=True, help="The run's folder; a run that was begun there goes on.")
 @BASE
 @MODELS_DIR
-@click.option("--heads", type=_COUNT, default=_PLAN.heads, show_default=True, help="Tokens behind the next one.")
-@click.option("--train-layers", type=_COUNT, default=_PLAN.train_layers, show_default=True, help="From the top.")
-@click.option("--steps", type=_COUNT, default=_PLAN.steps, show_default=True)
-@click.option("--batch", type=_COUNT, default=_PLAN.batch, show_default=True, help="Samples a step.")
-@click.option("--learning-rate", type=_POSITIVE, default=_PLAN.learning_rate, show_default=True)
+@click.option("--heads", type=COUNT, default=_PLAN.heads, show_default=True, help="Tokens behind the next one.")
+@click.option("--train-layers", type=COUNT, default=_PLAN.train_layers, show_default=True, help="From the top.")
+@click.option("--steps", type=COUNT, default=_PLAN.steps, show_default=True)
+@click.option("--batch", type=COUNT, default=_PLAN.batch, show_default=True, help="Samples a step.")
+@click.option("--learning-rate", type=ABOVE_ZERO, default=_PLAN.learning_rate, show_default=True)
 @click.option(
-    "--temperature", type=_POSITIVE, default=_PLAN.temperature, show_default=True, help="Of the soft targets."
+    "--temperature", type=ABOVE_ZERO, default=_PLAN.temperature, show_default=True, help="Of the soft targets."
 )
-@click.option("--soft-share", type=_SHARE, default=_PLAN.soft_share, show_default=True, help="Of the soft targets.")
-@click.option("--heads-share", type=_SHARE, default=_PLAN.heads_share, show_default=True, help="Of the heads' loss.")
-@click.option(
-    "--max-length", type=_COUNT, default=_PLAN.max_length, show_default=True, help="Longer ones are left out."
-)
-@click.option("--save-every", type=_COUNT, default=_PLAN.save_every, show_default=True, help="Steps.")
+@click.option("--soft-share", type=SHARE, default=_PLAN.soft_share, show_default=True, help="Of the soft targets.")
+@click.option("--heads-share", type=SHARE, default=_PLAN.heads_share, show_default=True, help="Of the heads' loss.")
+@click.option("--max-length", type=COUNT, default=_PLAN.max_length, show_default=True, help="Longer ones are left out.")
+@click.option("--save-every", type=COUNT, default=_PLAN.save_every, show_default=True, help="Steps.")
 @click.option("--seed", type=int, default=_PLAN.seed, show_default=True)
 @click.option("--against-full", is_flag=True, help="Fine-tune all parameters on the same data, too, and compare.")
 @click.option("--json", "as_json", is_flag=True)

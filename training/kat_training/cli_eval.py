@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import click
 import httpx
@@ -20,23 +20,25 @@ from kat.logs import configure_logs
 from kat.usage_event import ModeAsked
 from kat_training.chat_endpoint import ChatEndpoint, Endpoint
 from kat_training.cli_errors import clear_errors
+from kat_training.cli_options import COUNT, FOLDER_THERE, MODELS_DIR
 from kat_training.code_tests import passes
 from kat_training.corpus import CorpusPlan, make_corpus
 from kat_training.errors import SubjectError
 from kat_training.evaluate import Subject, evaluate
-from kat_training.report import as_json, as_table
+from kat_training.report import as_json, as_lines, as_table
 from kat_training.sample import Sample, Split
-from kat_training.scores import Scores, scores
+from kat_training.scores import Scored, Scores, scores
 from kat_training.store import SPLITS, read_split
 from kat_training.subject_endpoint import EndpointSubject
 
 _ANSWER_TIMEOUT: Final = httpx.Timeout(600, connect=10)
+_FORCED: Final = (ModeAsked.ON, ModeAsked.OFF)
 
 
 @click.command(name="eval")
 @click.option(
     "--corpus",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER_THERE,
     help="A corpus's folder. [default: the held-out questions of seed 0]",
 )
 @click.option("--split", type=click.Choice(SPLITS), default="held_out", show_default=True)
@@ -47,12 +49,13 @@ _ANSWER_TIMEOUT: Final = httpx.Timeout(600, connect=10)
     help="With --url the served name; else `default`, `smollm2-135m-instruct` (the same before it was taught), a model's "
     "folder or a name on the Hub.",
 )
-@click.option("--key", envvar="KAT_API_KEY", show_envvar=True, help="The serving API's key.")
 @click.option(
-    "--models-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the default model is kept. [default: ~/.kat/models]",
+    "--against",
+    metavar="MODEL",
+    help="Another one, such as what it was taught from: always and never thinking, beside it.",
 )
+@click.option("--key", envvar="KAT_API_KEY", show_envvar=True, help="The serving API's key.")
+@MODELS_DIR
 @click.option(
     "--mode",
     "modes",
@@ -62,14 +65,16 @@ _ANSWER_TIMEOUT: Final = httpx.Timeout(600, connect=10)
     show_default=True,
     help="Let the model judge, or force it; repeat for runs side by side.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Ask the first questions only.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=192, show_default=True, help="Of a completion.")
+@click.option("--limit", type=COUNT, help="Ask the first questions only.")
+@click.option("--max-tokens", type=COUNT, default=192, show_default=True, help="Of a completion.")
 @click.option("--at-once", type=click.IntRange(1, 256), default=8, show_default=True, help="Questions in flight.")
+@click.option("--answers", type=click.File("wb"), help="A file for every answer, a line of JSON each.")
 @click.option("--json", "as_machine_reads", is_flag=True, help="JSON instead of a table.")
 @clear_errors
 def evaluate_model(
-    *, corpus: Path | None, split: Split, url: str | None, model: str, key: str | None, models_dir: Path | None,
-    modes: tuple[str, ...], limit: int | None, max_tokens: int, at_once: int, as_machine_reads: bool,
+    *, corpus: Path | None, split: Split, url: str | None, model: str, against: str | None, key: str | None,
+    models_dir: Path | None, modes: tuple[str, ...], limit: int | None, max_tokens: int, at_once: int,
+    answers: IO[bytes] | None, as_machine_reads: bool,
 ) -> None:  # fmt: skip
     """Ask a model the questions of a split, greedily: mode accuracy, answer accuracy, think-on share, tokens.
 
@@ -80,33 +85,42 @@ def evaluate_model(
     ]
     if not samples:
         raise SubjectError("there are no questions to ask")
-    asked = [ModeAsked(mode) for mode in modes]
-    opened = (
-        _engine(model, models_dir, max_tokens=max_tokens, at_once=at_once)
-        if url is None
-        else _endpoint(Endpoint(url, model, key), max_tokens=max_tokens)
-    )
-    runs = asyncio.run(_evaluate(opened, samples, asked, at_once=at_once))
+
+    def run_of(name: str, asked: Sequence[ModeAsked]) -> dict[ModeAsked, list[Scored]]:
+        opened = (
+            _engine(name, models_dir, max_tokens=max_tokens, at_once=at_once)
+            if url is None
+            else _endpoint(Endpoint(url, name, key), max_tokens=max_tokens)
+        )
+        return asyncio.run(_evaluate(opened, samples, asked, at_once=at_once))
+
+    answered = run_of(model, [ModeAsked(mode) for mode in modes])
+    if answers is not None:
+        answers.writelines(as_lines(mode, scored) for mode, scored in answered.items())
+    other = None if against is None else (against, _figures(run_of(against, _FORCED)))
     if as_machine_reads:
-        click.echo(orjson.dumps(as_json(model, runs), option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(as_json(model, _figures(answered), other), option=orjson.OPT_INDENT_2))
     else:
-        Console().print(as_table(model, runs))
+        Console().print(as_table(model, _figures(answered), other))
+
+
+def _figures(answered: dict[ModeAsked, list[Scored]]) -> dict[ModeAsked, Scores]:
+    return {asked: scores(scored, asked=asked) for asked, scored in answered.items()}
 
 
 async def _evaluate(
-    opened: AbstractAsyncContextManager[Subject], samples: list[Sample], asked: list[ModeAsked], *, at_once: int
-) -> dict[ModeAsked, Scores]:  # fmt: skip
-    runs: dict[ModeAsked, Scores] = {}
+    opened: AbstractAsyncContextManager[Subject], samples: list[Sample], asked: Sequence[ModeAsked], *, at_once: int
+) -> dict[ModeAsked, list[Scored]]:  # fmt: skip
+    answered: dict[ModeAsked, list[Scored]] = {}
     with Progress(console=Console(stderr=True)) as progress:
         async with opened as subject:
             for mode in asked:
                 task = progress.add_task(f"mode {mode}", total=len(samples))
-                scored = await evaluate(
+                answered[mode] = await evaluate(
                     subject, samples, mode, run_tests=passes, at_once=at_once,
                     progress=partial(progress.advance, task),
                 )  # fmt: skip
-                runs[mode] = scores(scored, asked=mode)
-    return runs
+    return answered
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import click
 from rich.console import Console
@@ -16,7 +15,7 @@ from kat.logs import configure_logs
 from kat.usage_event import Mode
 from kat_training.card import data_card
 from kat_training.cli_errors import clear_errors
-from kat_training.cli_model import MODELS_DIR
+from kat_training.cli_options import ABOVE_ZERO, COUNT, FOLDER, FOLDER_THERE, MODELS_DIR, SHARE
 from kat_training.code_tests import passes
 from kat_training.labels import MARGIN, relabel_all, vote
 from kat_training.run_folder import RunFolder
@@ -24,24 +23,17 @@ from kat_training.sample import Sample
 from kat_training.store import read_split, write_corpus
 from kat_training.vote_run import Ballot, ballots
 
-_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-_THERE: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-_COUNT: Final = click.IntRange(min=1)
-_ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
-
 
 @click.command(name="labels")
-@click.option("--corpus", type=_THERE, required=True, help="A folder of `kat train data make`.")
-@click.option("--out", type=_FOLDER, required=True, help="The labelled corpus; a run that was begun there goes on.")
+@click.option("--corpus", type=FOLDER_THERE, required=True, help="A folder of `kat train data make`.")
+@click.option("--out", type=FOLDER, required=True, help="The labelled corpus; a run that was begun there goes on.")
 @click.option("--model", required=True, help="Who answers: a cold start's merged folder, or any other model.")
 @MODELS_DIR
-@click.option("--trials", type=_COUNT, default=4, show_default=True, help="Answers in each mode.")
-@click.option(
-    "--margin", type=click.FloatRange(0, 1), default=MARGIN, show_default=True, help="What thinking has to gain."
-)
-@click.option("--temperature", type=_ABOVE_ZERO, default=0.8, show_default=True, help="Of the answers.")
-@click.option("--limit", type=_COUNT, help="Vote on the first questions only; the others stay as they are.")
-@click.option("--max-tokens", type=_COUNT, default=192, show_default=True, help="Of an answer.")
+@click.option("--trials", type=COUNT, default=4, show_default=True, help="Answers in each mode.")
+@click.option("--margin", type=SHARE, default=MARGIN, show_default=True, help="What thinking has to gain.")
+@click.option("--temperature", type=ABOVE_ZERO, default=0.8, show_default=True, help="Of the answers.")
+@click.option("--limit", type=COUNT, help="Vote on the first questions only; the others stay as they are.")
+@click.option("--max-tokens", type=COUNT, default=192, show_default=True, help="Of an answer.")
 @click.option("--at-once", type=click.IntRange(1, 256), default=16, show_default=True, help="Answers in flight.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @clear_errors

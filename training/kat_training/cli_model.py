@@ -10,36 +10,24 @@ import click
 
 from kat.home import kat_home
 from kat_training.cli_errors import clear_errors
+from kat_training.cli_options import ABOVE_ZERO, BASE, COUNT, FOLDER, FOLDER_THERE, MODELS_DIR
 from kat_training.cold_start_plan import ColdStartPlan
 from kat_training.store import read_split
 
 _PLAN: Final = ColdStartPlan()
-_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-_THERE: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-_COUNT: Final = click.IntRange(min=1)
-BASE: Final = click.option(
-    "--base", default="default", show_default=True, help="What it starts from: `default`, a folder, a name on the Hub."
-)
-MODELS_DIR: Final = click.option(
-    "--models-dir", type=_FOLDER, help="Where the default model is kept. [default: ~/.kat/models]"
-)
 
 
 @click.command(name="cold-start")
-@click.option("--corpus", type=_THERE, required=True, help="A folder of `kat train data make`.")
-@click.option("--out", type=_FOLDER, required=True, help="The run's folder; a run that was begun there goes on.")
+@click.option("--corpus", type=FOLDER_THERE, required=True, help="A folder of `kat train data make`.")
+@click.option("--out", type=FOLDER, required=True, help="The run's folder; a run that was begun there goes on.")
 @BASE
 @MODELS_DIR
-@click.option("--steps", type=_COUNT, default=_PLAN.steps, show_default=True)
-@click.option("--batch", type=_COUNT, default=_PLAN.batch, show_default=True, help="Samples a step.")
-@click.option("--rank", type=_COUNT, default=_PLAN.rank, show_default=True, help="Of the adapters.")
-@click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=_PLAN.learning_rate, show_default=True
-)
-@click.option(
-    "--max-length", type=_COUNT, default=_PLAN.max_length, show_default=True, help="Longer ones are left out."
-)
-@click.option("--save-every", type=_COUNT, default=_PLAN.save_every, show_default=True, help="Steps.")
+@click.option("--steps", type=COUNT, default=_PLAN.steps, show_default=True)
+@click.option("--batch", type=COUNT, default=_PLAN.batch, show_default=True, help="Samples a step.")
+@click.option("--rank", type=COUNT, default=_PLAN.rank, show_default=True, help="Of the adapters.")
+@click.option("--learning-rate", type=ABOVE_ZERO, default=_PLAN.learning_rate, show_default=True)
+@click.option("--max-length", type=COUNT, default=_PLAN.max_length, show_default=True, help="Longer ones are left out.")
+@click.option("--save-every", type=COUNT, default=_PLAN.save_every, show_default=True, help="Steps.")
 @click.option("--seed", type=int, default=_PLAN.seed, show_default=True)
 @clear_errors
 def cold_start_model(*, corpus: Path, out: Path, base: str, models_dir: Path | None, **asked: Any) -> None:
@@ -60,8 +48,8 @@ def cold_start_model(*, corpus: Path, out: Path, base: str, models_dir: Path | N
 
 
 @click.command(name="merge")
-@click.option("--adapter", type=_THERE, required=True, help="A run's folder `adapter`.")
-@click.option("--out", type=_FOLDER, required=True, help="The checkpoint's folder.")
+@click.option("--adapter", type=FOLDER_THERE, required=True, help="A run's folder `adapter`.")
+@click.option("--out", type=FOLDER, required=True, help="The checkpoint's folder.")
 @BASE
 @MODELS_DIR
 @clear_errors

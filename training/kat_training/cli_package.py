@@ -7,21 +7,25 @@ from pathlib import Path
 import click
 
 from kat_training.cli_errors import clear_errors
-
-_THERE = click.Path(exists=True, file_okay=False, path_type=Path)
+from kat_training.cli_options import FILE_THERE, FOLDER, FOLDER_THERE
 
 
 @click.command(name="package")
 @click.option(
-    "--run", "runs", type=_THERE, multiple=True, required=True, help="A training run's folder; repeat in their order."
+    "--run",
+    "runs",
+    type=FOLDER_THERE,
+    multiple=True,
+    required=True,
+    help="A training run's folder; repeat in their order.",
 )
 @click.option(
     "--evaluation",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE_THERE,
     required=True,
     help="What `kat train eval --json` printed of the last run's model.",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder; replaced.")
+@click.option("--out", type=FOLDER, required=True, help="The folder; replaced.")
 @clear_errors
 def package_model(*, runs: tuple[Path, ...], evaluation: Path, out: Path) -> None:
     """Write the last run's adapter with its card and the options of all runs, as the default model's folder has them."""

@@ -10,34 +10,28 @@ import click
 
 from kat.home import kat_home
 from kat_training.cli_errors import clear_errors
-from kat_training.cli_model import MODELS_DIR
+from kat_training.cli_options import ABOVE_ZERO, COUNT, FOLDER, FOLDER_THERE, MODELS_DIR
 from kat_training.code_tests import passes
 from kat_training.step_srpo_plan import RlPlan, base_of
 from kat_training.store import read_split
 
 _PLAN: Final = RlPlan()
-_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-_THERE: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-_COUNT: Final = click.IntRange(min=1)
-_ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(name="rl")
-@click.option("--corpus", type=_THERE, required=True, help="A folder of `kat train data make`.")
-@click.option("--cold-start", type=_THERE, required=True, help="A folder of `kat train cold-start`.")
-@click.option("--out", type=_FOLDER, required=True, help="The run's folder; a run that was begun there goes on.")
+@click.option("--corpus", type=FOLDER_THERE, required=True, help="A folder of `kat train data make`.")
+@click.option("--cold-start", type=FOLDER_THERE, required=True, help="A folder of `kat train cold-start`.")
+@click.option("--out", type=FOLDER, required=True, help="The run's folder; a run that was begun there goes on.")
 @MODELS_DIR
-@click.option("--steps", type=_COUNT, default=_PLAN.steps, show_default=True)
-@click.option("--prompts", type=_COUNT, default=_PLAN.prompts, show_default=True, help="Questions a step.")
+@click.option("--steps", type=COUNT, default=_PLAN.steps, show_default=True)
+@click.option("--prompts", type=COUNT, default=_PLAN.prompts, show_default=True, help="Questions a step.")
 @click.option(
     "--group", type=click.IntRange(min=2), default=_PLAN.group, show_default=True, help="Completions of each question."
 )
-@click.option("--learning-rate", type=_ABOVE_ZERO, default=_PLAN.learning_rate, show_default=True)
-@click.option("--temperature", type=_ABOVE_ZERO, default=_PLAN.temperature, show_default=True, help="Of the sampling.")
-@click.option(
-    "--max-prompt", type=_COUNT, default=_PLAN.max_prompt, show_default=True, help="Longer ones are left out."
-)
-@click.option("--max-completion", type=_COUNT, default=_PLAN.max_completion, show_default=True, help="Tokens.")
+@click.option("--learning-rate", type=ABOVE_ZERO, default=_PLAN.learning_rate, show_default=True)
+@click.option("--temperature", type=ABOVE_ZERO, default=_PLAN.temperature, show_default=True, help="Of the sampling.")
+@click.option("--max-prompt", type=COUNT, default=_PLAN.max_prompt, show_default=True, help="Longer ones are left out.")
+@click.option("--max-completion", type=COUNT, default=_PLAN.max_completion, show_default=True, help="Tokens.")
 @click.option(
     "--beta",
     type=click.FloatRange(min=0),
@@ -49,8 +43,8 @@ _ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
     "--needless", type=float, default=_PLAN.needless, show_default=True, help="Factor where no thought was due."
 )
 @click.option("--token-cost", type=float, default=_PLAN.token_cost, show_default=True, help="Of a long turn.")
-@click.option("--token-scale", type=_COUNT, default=_PLAN.token_scale, show_default=True, help="Tokens of a long turn.")
-@click.option("--save-every", type=_COUNT, default=_PLAN.save_every, show_default=True, help="Steps.")
+@click.option("--token-scale", type=COUNT, default=_PLAN.token_scale, show_default=True, help="Tokens of a long turn.")
+@click.option("--save-every", type=COUNT, default=_PLAN.save_every, show_default=True, help="Steps.")
 @click.option("--seed", type=int, default=_PLAN.seed, show_default=True)
 @clear_errors
 def rl_model(*, corpus: Path, cold_start: Path, out: Path, models_dir: Path | None, **asked: Any) -> None:

@@ -30,6 +30,7 @@ class Scored:
     mode: Mode
     right: bool
     tokens: int
+    answer: str = ""
 
     @property
     def mode_is_right(self) -> bool:
@@ -65,7 +66,8 @@ class Scores:
 
 def score(sample: Sample, completion: Completion, run_tests: RunTests) -> Scored:
     """Score one completion."""
-    return Scored(sample, completion.mode, is_right(sample, completion.answer, run_tests), completion.tokens)
+    right = is_right(sample, completion.answer, run_tests)
+    return Scored(sample, completion.mode, right, completion.tokens, completion.answer)
 
 
 def scores(scored: Sequence[Scored], *, asked: ModeAsked = ModeAsked.AUTO) -> Scores:

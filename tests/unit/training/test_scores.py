@@ -92,3 +92,11 @@ def test_the_table_has_a_column_for_each_run_and_a_row_for_each_figure() -> None
     assert [line.split() for line in lines if "mode_accuracy" in line] == [
         ["│", "mode_accuracy", "│", "66.7%", "│", "-", "│"]
     ]
+
+
+def test_another_model_s_forced_runs_stand_beside() -> None:
+    forced = {ModeAsked.OFF: scores(FOUR[:1], asked=ModeAsked.OFF)}
+    written = as_json("m", {ModeAsked.AUTO: scores(FOUR)}, ("base", forced))
+    assert (written["against"]["model"], written["against"]["runs"]["off"]["questions"]) == ("base", 1)
+    table = as_table("m", {ModeAsked.AUTO: scores(FOUR)}, ("base", forced))
+    assert [column.header for column in table.columns] == ["", "as it judges", "base, never thinking"]

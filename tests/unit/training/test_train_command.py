@@ -105,8 +105,16 @@ def test_eval_prints_the_figures_of_each_mode_of_a_served_model(tmp_path: Path) 
     write_corpus(tmp_path, [replace(SUM, split="held_out"), replace(CHAIN, split="held_out")], "card")
     with model_server(lambda _, __: completion("12", tokens=4, mode="off")) as address:
         done = run(
-            "eval", "--corpus", tmp_path, "--url", f"{address}/ours", "--model", "m", "--mode", "auto", "--mode", "off", "--json"
+            "eval", "--corpus", tmp_path, "--url", f"{address}/ours", "--model", "m", "--mode", "auto", "--mode", "off", "--json",
+            "--answers", tmp_path / "answers.jsonl",
         )  # fmt: skip
     report = json.loads(done.stdout)
     assert (report["mode_accuracy"], report["answer_accuracy"], report["tokens_per_question"]) == (0.5, 0.5, 4.0)
     assert report["runs"]["off"]["mode_accuracy"] is None
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()]
+    assert [(each["asked"], each["expected"], each["answer"], each["right"]) for each in answers] == [
+        ("auto", SUM.answer, "12", True),
+        ("auto", CHAIN.answer, "12", False),
+        ("off", SUM.answer, "12", True),
+        ("off", CHAIN.answer, "12", False),
+    ]
