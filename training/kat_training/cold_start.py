@@ -17,12 +17,12 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from kat_training.adapter import save_adapter
 from kat_training.base_model import Base, lora_config
+from kat_training.batches import Batch, packed
 from kat_training.cold_start_plan import ColdStartPlan
 from kat_training.curve import plot
 from kat_training.curve_callback import CurveCallback
-from kat_training.distillation_objective import Batch, label_objective
 from kat_training.examples import dataset
-from kat_training.packing import packed
+from kat_training.objective import label_objective
 from kat_training.run_folder import RunFolder
 from kat_training.sample import Sample
 from kat_training.training_settings import go_on, shared_settings

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
 
 from kat_training.base_model import Base
-from kat_training.distillation_objective import collate, label_objective, measure, soft_objective, unembedding
+from kat_training.batches import padded
+from kat_training.distillation_objective import measure, soft_objective
 from kat_training.distillation_plan import Comparison, DistillationPlan, HeldOut, Trained
 from kat_training.distillation_trainer import train
 from kat_training.errors import ModelError
 from kat_training.examples import dataset
 from kat_training.mtp_heads import new_heads, save_heads
+from kat_training.objective import label_objective, unembedding
 from kat_training.run_folder import RUN, RunFolder
 from kat_training.sample import Sample
 
@@ -49,7 +51,7 @@ def tokenised(learnt: list[Sample], held_out: list[Sample], base: Base, plan: Di
     """
     kept, unseen = (dataset(split, base.tokenizer, max_length=plan.max_length)[0] for split in (learnt, held_out))
     rows = unseen.to_list()
-    return Examples(kept, [collate(rows[first : first + plan.batch]) for first in range(0, len(rows), plan.batch)])
+    return Examples(kept, [padded(rows[first : first + plan.batch]) for first in range(0, len(rows), plan.batch)])
 
 
 def distil(

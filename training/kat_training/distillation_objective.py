@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from kat_training.batches import Batch
 from kat_training.distillation_loss import (
-    NOT_LEARNT,
     joined,
     label_loss,
     mixed,
@@ -21,30 +19,7 @@ from kat_training.distillation_loss import (
     taught_rows,
 )
 from kat_training.distillation_plan import DistillationPlan, HeldOut
-
-Batch = Mapping[str, Tensor]
-"""`input_ids`, `labels` and what tells samples and padding apart, `attention_mask` or `position_ids`: (batch, length)."""
-Objective = Callable[[PreTrainedModel, Batch], Tensor]
-"""A model and a batch to the loss."""
-
-
-def collate(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """Rows of `examples.dataset` as a batch, padded behind. Which token pads is one: attention and loss leave it out."""
-    ids = [torch.tensor(each["input_ids"]) for each in examples]
-    labels = [torch.tensor(each["labels"]) for each in examples]
-    return {
-        "input_ids": pad_sequence(ids, batch_first=True),
-        "attention_mask": pad_sequence([torch.ones_like(each) for each in ids], batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=NOT_LEARNT),
-    }
-
-
-def label_objective(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Plain fine-tuning: cross-entropy of the next token."""
-    labels = batch["labels"]
-    with _bfloat16(model):
-        logits = unembedding(model)(_hidden(model, batch)[predicting(labels, 0)])
-    return label_loss(logits, targets(labels, 0))
+from kat_training.objective import Objective, bfloat16, hidden_states, unembedding
 
 
 def soft_objective(teacher: PreTrainedModel, heads: nn.ModuleList, plan: DistillationPlan) -> Objective:
@@ -56,10 +31,10 @@ def soft_objective(teacher: PreTrainedModel, heads: nn.ModuleList, plan: Distill
     def objective(student: PreTrainedModel, batch: Batch) -> Tensor:
         labels = batch["labels"]
         unembed = unembedding(student)
-        with _bfloat16(student):
+        with bfloat16(student):
             with torch.no_grad():
-                taught = unembedding(teacher)(_hidden(teacher, batch)[predicting(labels, 0)])
-            hidden = _hidden(student, batch)
+                taught = unembedding(teacher)(hidden_states(teacher, batch)[predicting(labels, 0)])
+            hidden = hidden_states(student, batch)
             losses = []
             for ahead, block in enumerate([nn.Identity(), *heads]):
                 logits = unembed(block(hidden[predicting(labels, ahead)]))
@@ -79,11 +54,11 @@ def measure(model: PreTrainedModel, batches: Iterable[Batch], heads: nn.ModuleLi
     unembed = unembedding(model)
     for on_host in batches:
         batch = {name: value.to(model.device) for name, value in on_host.items()}
-        with _bfloat16(model):
-            hidden = _hidden(model, batch)
+        with bfloat16(model):
+            hidden = hidden_states(model, batch)
         for ahead, block in enumerate(blocks):
             wanted = targets(batch["labels"], ahead)
-            with _bfloat16(model):
+            with bfloat16(model):
                 logits = unembed(block(hidden[predicting(batch["labels"], ahead)]))
             losses[ahead] += len(wanted) * label_loss(logits, wanted).item()
             right[ahead] += (logits.argmax(-1) == wanted).sum().item()
@@ -93,22 +68,3 @@ def measure(model: PreTrainedModel, batches: Iterable[Batch], heads: nn.ModuleLi
         return [value / max(count, 1) for value, count in zip(sums, tokens, strict=True)]
 
     return HeldOut(losses=each(losses), accuracies=each(right))
-
-
-def unembedding(model: PreTrainedModel) -> nn.Module:
-    """What makes logits, (n, vocabulary), of hidden states."""
-    found: nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call] # not typed there
-    return found
-
-
-def _hidden(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """The last hidden states behind the final norm, (batch, length, hidden)."""
-    read = {name: value for name, value in batch.items() if name != "labels"}
-    out = model.base_model(**read, use_cache=False)
-    states: Tensor = out.last_hidden_state
-    return states
-
-
-def _bfloat16(model: PreTrainedModel) -> torch.autocast:
-    """The trainer's own autocast is around the model's forward, which would make logits of the prompt, too."""
-    return torch.autocast(model.device.type, dtype=torch.bfloat16)

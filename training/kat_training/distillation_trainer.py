@@ -10,10 +10,11 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
+from kat_training.batches import Batch, padded
 from kat_training.curve import plot
 from kat_training.curve_callback import CurveCallback
-from kat_training.distillation_objective import Batch, Objective, collate
 from kat_training.distillation_plan import DistillationPlan
+from kat_training.objective import Objective
 from kat_training.run_folder import RunFolder
 from kat_training.training_settings import go_on, shared_settings
 
@@ -39,7 +40,7 @@ def train(
         model=model,
         args=_arguments(plan, folder),
         train_dataset=examples,
-        data_collator=collate,
+        data_collator=padded,
         callbacks=[CurveCallback(folder.path, _LOGGED, told)],
     )
     trainer.objective = objective

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kat_training.base_model import load_base
-from kat_training.distillation_objective import collate, label_objective
-from kat_training.packing import packed, shelves
+from kat_training.batches import packed, padded, shelves
+from kat_training.objective import label_objective
 from tests.fakes.tiny_checkpoint import tiny_checkpoint
 
 CAPACITY = 16
@@ -57,5 +57,5 @@ def test_what_is_learnt_is_that_of_padded_samples(attention: str, tmp_path: Path
             # Of a fresh model nothing depends much on what a token sees.
             weights.mul_(10)
         loss = label_objective(model, packed(EXAMPLES, capacity=CAPACITY))
-        assert loss.item() == pytest.approx(label_objective(model, collate(EXAMPLES)).item(), abs=1e-2)
+        assert loss.item() == pytest.approx(label_objective(model, padded(EXAMPLES)).item(), abs=1e-2)
     assert len(packed(EXAMPLES, capacity=CAPACITY)["input_ids"]) < len(EXAMPLES)
