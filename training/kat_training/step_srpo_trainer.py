@@ -78,7 +78,7 @@ class StepSrpoTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         with merged_for_sampling(self.accelerator.unwrap_model(self.model)):
-            return super()._generate_single_turn(*args, **kwargs)
+            return super()._generate_single_turn(*args, **kwargs)  # type: ignore[no-untyped-call] # not typed there
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
@@ -96,7 +96,7 @@ class StepSrpoTrainer(GRPOTrainer):
         if self.beta == 0 and not inputs["advantages"].any():
             # Turns that all earned the same teach nothing, and to find that out takes as long as to learn.
             return torch.zeros((), requires_grad=True)
-        loss: Tensor = super()._compute_loss(model, inputs)
+        loss: Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call] # not typed there
         return loss
 
     def _get_per_token_logps_and_entropies(

@@ -102,8 +102,7 @@ def test_the_loss_gets_an_advantage_for_each_token_and_the_judge_s_differ_from_t
 
     def noted(self: StepSrpoTrainer, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         batches.append({name: inputs[name] for name in ("advantages", "completion_ids", "completion_mask")})
-        found: Tensor = loss(self, model, inputs)  # type: ignore[no-untyped-call] # not typed there
-        return found
+        return loss(self, model, inputs)
 
     monkeypatch.setattr(StepSrpoTrainer, "_compute_loss", noted)
     trained(checkpoint, adapter, tmp_path, plan=replace(PLAN, steps=1))
