@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -93,6 +94,19 @@ def create_service(cluster: RealCluster, namespace: str, pod: str) -> str:
     return str(service["spec"]["clusterIP"])
 
 
+def wait_served(address: str) -> None:
+    """Until kube-proxy has heard of a pod behind a Service, which is some time after the pod is ready."""
+
+    def served() -> bool:
+        try:
+            with socket.create_connection((address, 80), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    wait_until(served, seconds=SECONDS, what=f"a pod behind {address}")
+
+
 def output_of(cluster: RealCluster, pod: str) -> str:
     """What a pod printed until it ended."""
     api = cluster.control_plane.api
@@ -132,9 +146,10 @@ def test_a_pod_reaches_another_through_its_service(cluster: RealCluster, namespa
         "command": ["sh", "-c", "cd /tmp && echo welcome > index.html && exec python3 -m http.server 8080"],
         "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
     }
-    create_service(cluster, namespace, "web")
+    address = create_service(cluster, namespace, "web")
     path = create_pod(cluster, namespace, "web", server)
     wait_for_condition(cluster.control_plane.api, path, "Ready", "True")
+    wait_served(address)
     url = f"http://web.{namespace}.svc.cluster.local"
     fetch = f"import urllib.request; print(urllib.request.urlopen('{url}', timeout=20).read().decode(), end='')"
 
@@ -172,6 +187,7 @@ def test_the_predictor_answers_through_a_service(cluster: RealCluster, namespace
         pod = create_pod(cluster, namespace, "predictor", container, volumes=volumes, securityContext={"fsGroup": 1000})
         api = cluster.control_plane.api
         wait_until(lambda: condition(api.get(pod), "Ready") == "True", seconds=SECONDS, what=f"{pod} is ready")
+        wait_served(address)
 
         answer = httpx.post(
             f"http://{address}/v1/chat/completions",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Any, Final
 
 from tools.cluster.node.agents import DNS_DOMAIN
@@ -9,6 +11,13 @@ from tools.cluster.node.agents import DNS_DOMAIN
 NAMESPACE: Final = "kube-system"
 DEPLOYMENT: Final = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/coredns"
 _RBAC: Final = "rbac.authorization.k8s.io"
+_ANSWER_SECONDS: Final = 1
+# RFC 1035, 4.1.
+_RECURSE: Final = 0x0100
+_TYPE_A: Final = 1
+_INTERNET: Final = 1
+_ANSWERS_AT: Final = 6
+
 _LABELS: Final = {"k8s-app": "kube-dns"}
 _COREFILE: Final = f"""\
 .:53 {{
@@ -18,6 +27,22 @@ _COREFILE: Final = f"""\
     cache 5
 }}
 """
+
+
+def answers(address: str) -> bool:
+    """Whether the API server's name is resolved at the Service's address, as a pod would ask."""
+    name = b"".join(bytes([len(label)]) + label.encode() for label in f"kubernetes.default.svc.{DNS_DOMAIN}".split("."))
+    query = struct.pack("!6H", 1, _RECURSE, 1, 0, 0, 0) + name + b"\0" + struct.pack("!2H", _TYPE_A, _INTERNET)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(_ANSWER_SECONDS)
+        try:
+            asking.connect((address, 53))
+            asking.send(query)
+            reply = asking.recv(512)
+        except OSError:  # nobody is there yet: refused, or silence
+            return False
+    found: int = struct.unpack_from("!H", reply, _ANSWERS_AT)[0]
+    return found > 0
 
 
 def objects(*, image: str, address: str, node: str) -> dict[str, dict[str, Any]]:

@@ -92,6 +92,9 @@ def real_cluster(*, kserve: bool = True, say: Callable[[str], None] = _silent) -
         for path, body in dns.objects(image=coredns.name, address=str(network.dns_service), node=cluster.node).items():
             control_plane.api.apply(path, body)
         wait_until(lambda: _available(control_plane), seconds=_READY_SECONDS, what="CoreDNS available")
+        # A server that is ready is of no use before kube-proxy knows of it: until then its address refuses.
+        address = str(network.dns_service)
+        wait_until(lambda: dns.answers(address), seconds=_READY_SECONDS, what=f"DNS at {address} answers")
         say(f"node {cluster.node} and DNS ready in {time.monotonic() - began:.1f} s")
         yield cluster
 
