@@ -12,17 +12,7 @@ from kat_predictor.autothink.instruction import explicit_instruction
 from kat_training.checks import RunTests, is_right
 from kat_training.sample import Sample, read_turn
 
-_FORBIDDEN: Final = (
-    grammar.JUDGE_OPEN,
-    grammar.JUDGE_CLOSE,
-    grammar.THINK_ON,
-    grammar.THINK_OFF,
-    grammar.THINK_OPEN,
-    grammar.THINK_CLOSE,
-    grammar.ANSWER_OPEN,
-    grammar.ANSWER_CLOSE,
-    *CHATML_TOKENS,
-)
+_FORBIDDEN: Final = (*grammar.TAGS, *CHATML_TOKENS)
 MAX_CHARACTERS: Final = 4_000
 """Of the conversation and of the turn to learn, each."""
 

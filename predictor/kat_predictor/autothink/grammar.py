@@ -30,6 +30,10 @@ THINK_OPEN: Final = "<think>"
 THINK_CLOSE: Final = "</think>"
 ANSWER_OPEN: Final = "<answer>"
 ANSWER_CLOSE: Final = "</answer>"
+TAGS: Final = (
+    JUDGE_OPEN, JUDGE_CLOSE, THINK_ON, THINK_OFF, THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE,
+)  # fmt: skip
+"""All of them. The default model's tokens are numbered in this order."""
 
 MODE_TAG_STEM: Final = "<think_"
 """What both mode tags begin with; they go on with `on` or `off`."""

@@ -16,20 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from kat_predictor.autothink.grammar import (
-    ANSWER_CLOSE,
-    ANSWER_OPEN,
-    JUDGE_CLOSE,
-    JUDGE_OPEN,
-    THINK_CLOSE,
-    THINK_OFF,
-    THINK_ON,
-    THINK_OPEN,
-)
+from kat_predictor.autothink.grammar import TAGS
 
-TAGS: Final = (
-    JUDGE_OPEN, JUDGE_CLOSE, THINK_ON, THINK_OFF, THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE,
-)  # fmt: skip
 _TOKENIZER: Final = "tokenizer.json"
 _WEIGHTS: Final = "model.safetensors"
 _EMBEDDING: Final = "model.embed_tokens.weight"

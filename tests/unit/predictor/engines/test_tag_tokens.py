@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from kat_predictor.engines.tag_tokens import TAGS, add_tag_tokens
+from kat_predictor.autothink.grammar import TAGS
+from kat_predictor.engines.tag_tokens import add_tag_tokens
 from tests.fakes.tiny_checkpoint import CHATML, tiny_checkpoint
 
 SPARE = tuple(f"<spare_{number}>" for number in range(len(TAGS)))
